@@ -114,6 +114,7 @@ class Queue:
         self._cancelled: set[int] = set()
         self._watched: set[int] = set()
         self._recorded: dict[int, int] = {}  # by commands that follow their job: of how many pictures they have told
+        self._painted: dict[int, int] = {}  # for these: pictures that were passed on, which no other worker makes again
         self._closing = False
         self._foresight = Foresight(registry)
         self._lanes = [_Lane(command, kinds) for kinds in (ON_DEVICE, ELSEWHERE)]
@@ -253,6 +254,7 @@ class Queue:
             self._forget(job.id, hear)
             with self._changed:
                 del self._recorded[job.id]
+                self._painted.pop(job.id, None)
                 self._changed.notify_all()
 
     def recorded(self, number: int, pictures: Sequence[int]) -> None:
@@ -395,23 +397,40 @@ class Queue:
             return None
         if self._closing:  # whoever closes may not have seen it
             lane.kill()
-        lane.send(job.id, job=job.id, kind=job.kind, request=dict(job.request))
+        painted, request = self._painted.get(job.id, 0), dict(job.request)
+        if painted:
+            request["plan"] = {**request["plan"], "seeds": request["plan"]["seeds"][painted:]}
+        lane.send(job.id, job=job.id, kind=job.kind, request=request)
         if job.id in self._cancelled:  # before there was somebody to tell
             lane.send(job.id, cancel=job.id)
         if job.id in self._watched:
             lane.send(job.id, previews=job.id)
+        return self._heard(worker, job.id, painted)
+
+    def _heard(self, worker: subprocess.Popen[bytes], number: int, painted: int) -> _End | None:
+        """Pass on what a worker tells of a job, until that ends; `None` where the worker does so first.
+
+        Args:
+            worker: Who is at it.
+            number: Of the job.
+            painted: Pictures that another worker has painted.
+        """
         assert worker.stdout is not None  # noqa: S101 - it is a pipe
         for line in worker.stdout:
             if not line.endswith(b"\n"):  # its last word was cut short
                 break
             said = orjson.loads(line)
-            if said["job"] != job.id:
+            if said["job"] != number:
                 continue
             if "ended" in said:
                 return _End(said["ended"], said["pictures"], said.get("error"))
             if "event" in said:
-                said["event"] = self._note(job.id, said["event"])
-            self._publish(job.id, said)
+                said["event"] = self._note(number, said["event"], painted)
+            if "picture" in said:
+                with self._changed:
+                    if number in self._recorded:
+                        self._painted[number] = self._painted.get(number, 0) + 1
+            self._publish(number, said)
         return None
 
     def _end(self, job: Job, end: _End) -> None:
@@ -435,13 +454,13 @@ class Queue:
         end = _End("failed", made_of(self._registry, job), error_document(defect))
         self._insist(lambda how: self._end(job, how), end)
 
-    def _note(self, number: int, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _note(self, number: int, event: Mapping[str, Any], painted: int) -> Mapping[str, Any]:
         """How far a job is by now. A job's pictures are made one by one: told is the number of each in the job."""
         before = now = self._progress[number]
         if event["event"] == "step":
             pictures = max(before.pictures, event["pictures"])
             picture = event["picture"] if event["pictures"] == pictures else before.made + event["picture"]
-            event = {**event, "picture": min(picture, pictures), "pictures": pictures}
+            event = {**event, "picture": min(painted + picture, pictures), "pictures": pictures}
             fraction = ((event["picture"] - 1) * event["steps"] + event["step"]) / max(pictures * event["steps"], 1)
             at = {name: event[name] for name in ("step", "steps", "picture", "pictures")}
             now = replace(before, fraction=fraction, **at)

@@ -29,7 +29,7 @@ from patience import fair
 
 from assetctl import Registry, Request
 from assetctl.cli.main import run
-from assetctl.run import Preview, Run
+from assetctl.run import Preview, Run, Step
 from assetctl.server.client import Painter
 from assetctl.server.client import Server as HomeServer
 from assetctl.server.plans import lines_of
@@ -533,6 +533,24 @@ def test_previews_are_made_for_who_wants_them(home):
             assert [picture.seed for picture in pictures] == [1]
             assert any(isinstance(event, Preview) for event in said) is wanted
         assert server.workers()
+
+
+def test_a_worker_that_dies_over_pictures_of_a_command_leaves_the_rest_to_the_next(home):
+    options = {"PAINTER_SECONDS": "0.1", "PAINTER_STEPS": "3"}
+    with serving(home, **options) as server, Registry.open(home) as registry:
+        said, pictures = [], []
+        plan, _ = registry.plan(Request.of("a cat", checkpoint="dawn", seed=1, count=4))
+        for picture in Painter(HomeServer(home), registry.backend).generate(plan, Run(said.append)):
+            pictures.append(picture.seed)
+            if len(pictures) == 2:
+                (worker,) = server.workers()
+                os.kill(worker, signal.SIGKILL)
+        job = server.await_job(1)
+    assert (job["status"], job["attempts"], pictures) == ("done", 2, [1, 2, 3, 4])
+    steps = [(each.picture, each.step) for each in said if isinstance(each, Step)]
+    assert {each.pictures for each in said if isinstance(each, Step)} == {4}
+    assert steps[-6:] == [(3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3)]
+    assert [each for each in steps if each[0] <= 2] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
 
 
 def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.02, 0.6), steps=2, **options):
