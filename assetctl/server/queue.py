@@ -286,6 +286,9 @@ class Queue:
     ) -> AsyncIterator[Mapping[str, Any]]:
         """What happens to a job from now on, until it ends, or that alone; of one that has ended, that.
 
+        Yields:
+            What `listening` has; at last how it `ended`, and the job as it then `was`.
+
         Raises:
             NotFoundError: None has this number.
             StoppedError: The server is ending; the job waits for the next one.
@@ -304,7 +307,7 @@ class Queue:
                             rest = [{"job": number, "event": each} for each in job.warnings] + rest
                         for event in rest:
                             yield event
-                        yield {"ended": job.status}
+                        yield {"ended": job.status, "was": job}
                         return
                     if self._closing:
                         raise StoppedError("The server is ending.", f"Job {number} goes on when it is started again.")
@@ -329,9 +332,9 @@ class Queue:
             NotFoundError: None has this number.
             StoppedError: The server is ending; the job waits for the next one.
         """
-        async for _ in self.events(number, previews=previews, steps=False):
-            pass
-        return await asyncio.get_running_loop().run_in_executor(None, self._registry.jobs.get, number)
+        happening = self.events(number, previews=previews, steps=False)
+        job: Job = [each async for each in happening][-1]["was"]
+        return job
 
     # what the threads do
 
