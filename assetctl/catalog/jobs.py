@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.catalog.rows import TABLES, Asking, DamagedError, check, explained, from_json, insert
-from assetctl.errors import NotFoundError, UsageError
+from assetctl.errors import CatalogError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -110,10 +110,22 @@ class Jobs(Asking):
             raise NotFoundError(f"There is no job {number}.", "`assetctl jobs` lists them.")
         return found[0]
 
-    def latest(self, limit: int, *, ended: bool = True) -> list[Job]:
-        """Jobs: those that wait or run in the order of their turn, and then those that ended, the last one first."""
+    def latest(self, limit: int, *, ended: bool = True, after: int | None = None) -> list[Job]:
+        """Jobs: those that run or wait in the order of their turn, and then those that ended, the last one first.
+
+        Args:
+            limit: How many at most.
+            ended: Whether those that ended are wanted too.
+            after: The number of one that ran or waited: only those that come behind it, whatever became of it.
+
+        Raises:
+            NotFoundError: None has the number `after`.
+        """
+        last = None if after is None else self.get(after)
+        place = (-1, 0, 0) if last is None else (last.status != "running", -last.priority, last.id)
+        turn = "status <> 'running', -priority, id"
         waiting = self._jobs(
-            "WHERE status IN ('queued', 'running') ORDER BY status = 'running' DESC, priority DESC, id LIMIT ?", [limit]
+            f"WHERE status IN ('queued', 'running') AND ({turn}) > (?, ?, ?) ORDER BY {turn} LIMIT ?", [*place, limit]
         )
         rest = limit - len(waiting)
         if not ended or rest <= 0:
@@ -124,25 +136,34 @@ class Jobs(Asking):
         """Jobs of lower numbers that have ended, the last one first."""
         return self._jobs(f"WHERE {_HAS_ENDED} AND id < ? ORDER BY id DESC LIMIT ?", [min(number, 2**63 - 1), limit])
 
-    def count(self, status: str, kinds: Sequence[str] = KINDS) -> int:
-        """How many are so, of these kinds."""
-        query = f"SELECT count(*) FROM jobs WHERE status = ? AND kind IN ({_marks(kinds)})"
-        return int(self._rows(query, [status, *kinds])[0][0])
+    def count(self, status: str, kinds: Sequence[str] | None = None) -> int:
+        """How many are so, of these kinds or of all."""
+        query = "SELECT count(*) FROM jobs WHERE status = ?"
+        if kinds is not None:  # which the index does not know
+            query += f" AND kind IN ({_marks(kinds)})"
+        return int(self._rows(query, [status, *(kinds or ())])[0][0])
 
     def take(self, kinds: Sequence[str] = KINDS) -> Job | None:
         """Begin the job of these kinds whose turn it is; `None` where none waits."""
-        turn = (
-            f"SELECT id FROM jobs WHERE status = 'queued' AND kind IN ({_marks(kinds)}) "
-            "ORDER BY priority DESC, id LIMIT 1"
-        )
-        if not self._rows(turn, kinds):  # which writes nothing, and keeps no other from writing
-            return None
-        begun = self._changed(
-            "UPDATE jobs SET status = 'running', attempts = attempts + 1, started_at = ? "
-            f"WHERE id = ({turn}) RETURNING {_ROW}",
-            [_now(), *kinds],
-        )
-        return begun[0] if begun else None
+        these = f"status = 'queued' AND kind IN ({_marks(kinds)})"
+        highest = f"SELECT priority FROM jobs WHERE {these} ORDER BY priority DESC LIMIT 1"
+        # by one order of the index after the other: both at once would sort all that wait
+        turn = f"SELECT id FROM jobs WHERE {these} AND priority = ({highest}) ORDER BY id LIMIT 1"
+        while rows := self._rows(turn, [*kinds, *kinds]):  # which keeps no other from writing
+            begun = self._change(
+                "UPDATE jobs SET status = 'running', attempts = attempts + 1, started_at = ? "
+                f"WHERE id = ? AND status = 'queued' RETURNING {_ROW}",
+                [_now(), rows[0][0]],
+            )
+            try:
+                found = self._read(begun)
+            except CatalogError as damaged:  # nobody can do it, now or later
+                said = {"code": damaged.code, "message": damaged.message, "hint": damaged.hint}
+                self.end(rows[0][0], "failed", error=said)
+            else:
+                if found:  # else it was cancelled meanwhile
+                    return found[0]
+        return None
 
     def end(
         self,
@@ -253,8 +274,13 @@ class Jobs(Asking):
 
     def _changed(self, statement: str, values: Sequence[object]) -> list[Job]:
         """Change jobs, and have them as they are then."""
+        return self._read(self._change(statement, values))
+
+    def _change(self, statement: str, values: Sequence[object]) -> list[sqlite3.Row]:
         with self._write() as tx:
-            rows = tx.connection.execute(statement, values).fetchall()
+            return tx.connection.execute(statement, values).fetchall()
+
+    def _read(self, rows: list[sqlite3.Row]) -> list[Job]:
         with explained(self._path):
             check(rows, _COLUMNS)
         return [self._job(dict(zip(_COLUMNS, row, strict=True))) for row in rows]

@@ -209,7 +209,7 @@ class Lists(Asking):
         _see_limit(limit)
         tags = tuple(several("tags", tags))
         matches = _matches(text, filters, tags)
-        if limit is None or self._count(matches, WEIGHED + 1) <= WEIGHED:
+        if limit is None or self.count_matches(text, tags=tags, **filters) <= WEIGHED:
             best = "bm25(asset_search, 10, 5, 5, 1)"
             query = _matches(text, filters, tags, joined=True).sql.replace(
                 "SELECT s.rowid", f"SELECT s.rowid, a.name, {best} AS score"
@@ -221,7 +221,9 @@ class Lists(Asking):
 
     def count_matches(self, text: str, *, tags: Iterable[str] = (), **filters: str | None) -> int:
         """How many assets `search` would find; one more than `WEIGHED` where there are more than that."""
-        return self._count(_matches(text, filters, tuple(several("tags", tags))), WEIGHED + 1)
+        matches = _matches(text, filters, tuple(several("tags", tags)))
+        count = self._count(matches._replace(values={**matches.values, "query": _as_typed(matches)}), WEIGHED + 1)
+        return count if count > WEIGHED else self._count(matches, WEIGHED + 1)
 
     def fitting(
         self,
@@ -296,13 +298,12 @@ class Lists(Asking):
         begin = self._which(filters, tags=tags).ordered("name", "name >= :text AND name < :end")
         end = str(matches.values["text"]) + "\U0010ffff"  # just past every name that begins with the text
         matching = matches._replace(sql=f"{matches.sql} LIMIT :limit OFFSET :offset")
-        in_name = {"query": f"name : ({matches.values['query']})"}
+        words = (_as_typed(matches), matches.values["query"])
+        questions = [(begin, {**matches.values, **begin.values, "end": end})]
+        questions += [(matching, {"query": f"name : ({query})"}) for query in words]
+        questions += [(matching, {"query": query}) for query in words]
         found: dict[int, None] = {}
-        for question, more in (
-            (begin, {**matches.values, **begin.values, "end": end}),
-            (matching, in_name),
-            (matching, {}),
-        ):
+        for question, more in questions:
             if len(found) < limit:
                 found.update(dict.fromkeys(self._numbers(question, limit, more)))
         return list(found)[:limit]
@@ -356,6 +357,11 @@ def _matches(
         matching += f" AND EXISTS (SELECT 1 FROM tags WHERE asset_id = s.rowid AND tag = :tag{number})"
         values[f"tag{number}"] = tag
     return Question(f"SELECT s.rowid FROM {source} WHERE {matching}", values)
+
+
+def _as_typed(matches: Question) -> str:
+    """The words of a search, and none that only begin so: those come one by one, where SQLite gathers all of these."""
+    return str(matches.values["query"]).replace("*", "")
 
 
 def _plain(text: str) -> bytes:

@@ -256,20 +256,13 @@ class Painter:
         from assetctl.server.plans import picture_meant  # noqa: PLC0415 - likewise
         from assetctl.wire.reading import read  # noqa: PLC0415 - likewise
 
-        told = 0  # by the worker at work: one that takes over from one that died begins anew
-        done = 0
         for said in self._server.paint(plan, run):
             if "number" in said:
                 self._job = said["number"]
-            elif said.get("begun"):
-                told = 0
             elif "event" in said:
                 run.tell(read(Event, said["event"]))
             elif "picture" in said:
-                told += 1
-                if told > done:
-                    done = told
-                    yield picture_meant(said["picture"])
+                yield picture_meant(said["picture"])
             elif said["ended"] == "failed":
                 raise read(AssetctlError, said["error"]) if said.get("error") else InternalError("The job failed.")
             elif said["ended"] == "cancelled":

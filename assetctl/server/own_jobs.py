@@ -106,11 +106,16 @@ def _plan_pull(asked: Asked) -> PullPlan:
 
 
 def _jobs(asked: Asked) -> Answer:
-    limit, before = asked.query.get("limit", 50), asked.query.get("before")
-    jobs = asked.registry.jobs.latest(limit) if before is None else asked.registry.jobs.ended_before(before, limit)
-    last = next((job.id for job in reversed(jobs) if job.has_ended), None)
-    link = f'<{asked.base}/v1/jobs?limit={limit}&before={last}>; rel="next"'
-    return Answer(_shown(asked, jobs), headers={"link": link} if len(jobs) == limit and last is not None else {})
+    limit, before, after = asked.query.get("limit", 50), asked.query.get("before"), asked.query.get("after")
+    if before is not None and after is not None:
+        raise UsageError("A page goes on before a job that ended, or after one that waits.", "Leave one of them out.")
+    known = asked.registry.jobs
+    jobs = known.latest(limit, after=after) if before is None else known.ended_before(before, limit)
+    if len(jobs) < limit:
+        return Answer(_shown(asked, jobs))
+    last = jobs[-1]
+    rest = urlencode({"limit": limit, "before" if last.has_ended else "after": last.id})
+    return Answer(_shown(asked, jobs), headers={"link": f'<{asked.base}/v1/jobs?{rest}>; rel="next"'})
 
 
 def _shown(asked: Asked, jobs: Sequence[Job]) -> Sequence[JobDetails]:
@@ -315,7 +320,11 @@ JOBS = (
     Endpoint(
         "GET", "/v1/jobs", _jobs, "Jobs: those that run or wait in the order of their turn, then those that ended.",
         f"list[{_JOB}]", group="Jobs",
-        query={"limit": _LIMIT, "before": WHOLE | {"description": "The id of the last job of the page before."}},
+        query={
+            "limit": _LIMIT,
+            "before": WHOLE | {"description": "The id of the last job of the page before, where it has ended."},
+            "after": WHOLE | {"description": "Likewise, where it runs or waits."},
+        },
     ),
     Endpoint("GET", "/v1/jobs/{number}", _job, "A job.", _JOB, group="Jobs"),
     Endpoint("DELETE", "/v1/jobs/{number}", _cancel, "Cancel a job.", _JOB, group="Jobs"),

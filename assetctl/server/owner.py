@@ -131,11 +131,10 @@ class Owner:
             if event["ended"] == "closing":
                 return  # the command goes on by itself
             job = await asyncio.to_thread(self._registry.jobs.get, number)
-            if job.has_ended:
+            if job.has_ended:  # else another worker makes the rest
                 await _say(send, {"ended": job.status, "error": job.error})
                 await send({"type": "http.response.body", "body": b""})
                 return
-            await _say(send, {"begun": True})
 
 
 def _shown(plan: Mapping[str, Any]) -> dict[str, Any]:

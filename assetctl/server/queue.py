@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from assetctl.catalog.jobs import ELSEWHERE, MOST_WARNINGS, ON_DEVICE
-from assetctl.errors import AssetctlError, StoppedError
+from assetctl.errors import AssetctlError, InternalError, StoppedError
 from assetctl.operations.make.queued import AtWork
 from assetctl.server.plans import Foresight, clear_up, made_of
+from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -114,6 +115,7 @@ class Queue:
         self._cancelled: set[int] = set()
         self._watched: set[int] = set()
         self._recorded: dict[int, int] = {}  # by commands that follow their job: of how many pictures they have told
+        self._painted: dict[int, int] = {}  # for these: pictures that were passed on, which no other worker makes again
         self._closing = False
         self._foresight = Foresight(registry)
         self._lanes = [_Lane(command, kinds) for kinds in (ON_DEVICE, ELSEWHERE)]
@@ -172,8 +174,10 @@ class Queue:
         job = self._registry.jobs.get(number)
         job = self._registry.jobs.cancel(number, made_of(self._registry, job))
         if job.status == "running":
-            self._cancelled.add(number)
-            for lane in self._lanes:
+            with self._changed:
+                is_first = number not in self._cancelled
+                self._cancelled.add(number)
+            for lane in self._lanes if is_first else ():  # each waits in a thread of its own
                 lane.stop(number, self._patience)
         else:
             self._publish(number, {"ended": job.status})
@@ -252,6 +256,7 @@ class Queue:
             self._forget(job.id, hear)
             with self._changed:
                 del self._recorded[job.id]
+                self._painted.pop(job.id, None)
                 self._changed.notify_all()
 
     def recorded(self, number: int, pictures: Sequence[int]) -> None:
@@ -283,6 +288,9 @@ class Queue:
     ) -> AsyncIterator[Mapping[str, Any]]:
         """What happens to a job from now on, until it ends, or that alone; of one that has ended, that.
 
+        Yields:
+            What `listening` has; at last how it `ended`, and the job as it then `was`.
+
         Raises:
             NotFoundError: None has this number.
             StoppedError: The server is ending; the job waits for the next one.
@@ -301,7 +309,7 @@ class Queue:
                             rest = [{"job": number, "event": each} for each in job.warnings] + rest
                         for event in rest:
                             yield event
-                        yield {"ended": job.status}
+                        yield {"ended": job.status, "was": job}
                         return
                     if self._closing:
                         raise StoppedError("The server is ending.", f"Job {number} goes on when it is started again.")
@@ -326,9 +334,9 @@ class Queue:
             NotFoundError: None has this number.
             StoppedError: The server is ending; the job waits for the next one.
         """
-        async for _ in self.events(number, previews=previews, steps=False):
-            pass
-        return await asyncio.get_running_loop().run_in_executor(None, self._registry.jobs.get, number)
+        happening = self.events(number, previews=previews, steps=False)
+        job: Job = [each async for each in happening][-1]["was"]
+        return job
 
     # what the threads do
 
@@ -357,6 +365,8 @@ class Queue:
                 if end.status == "done" and job.kind == "paint":
                     self._await_recorded(job)
                 self._insist(lambda end: self._end(job, end), end)
+        except Exception as error:  # noqa: BLE001 - a defect ends one job, not the lane
+            self._give_up(lane, job, error)
         finally:
             lane.running = None
             self._cancelled.discard(job.id)
@@ -392,23 +402,40 @@ class Queue:
             return None
         if self._closing:  # whoever closes may not have seen it
             lane.kill()
-        lane.send(job.id, job=job.id, kind=job.kind, request=dict(job.request))
+        painted, request = self._painted.get(job.id, 0), dict(job.request)
+        if painted:
+            request["plan"] = {**request["plan"], "seeds": request["plan"]["seeds"][painted:]}
+        lane.send(job.id, job=job.id, kind=job.kind, request=request)
         if job.id in self._cancelled:  # before there was somebody to tell
             lane.send(job.id, cancel=job.id)
         if job.id in self._watched:
             lane.send(job.id, previews=job.id)
+        return self._heard(worker, job.id, painted)
+
+    def _heard(self, worker: subprocess.Popen[bytes], number: int, painted: int) -> _End | None:
+        """Pass on what a worker tells of a job, until that ends; `None` where the worker does so first.
+
+        Args:
+            worker: Who is at it.
+            number: Of the job.
+            painted: Pictures that another worker has painted.
+        """
         assert worker.stdout is not None  # noqa: S101 - it is a pipe
         for line in worker.stdout:
             if not line.endswith(b"\n"):  # its last word was cut short
                 break
             said = orjson.loads(line)
-            if said["job"] != job.id:
+            if said["job"] != number:
                 continue
             if "ended" in said:
                 return _End(said["ended"], said["pictures"], said.get("error"))
             if "event" in said:
-                said["event"] = self._note(job.id, said["event"])
-            self._publish(job.id, said)
+                said["event"] = self._note(number, said["event"], painted)
+            if "picture" in said:
+                with self._changed:
+                    if number in self._recorded:
+                        self._painted[number] = self._painted.get(number, 0) + 1
+            self._publish(number, said)
         return None
 
     def _end(self, job: Job, end: _End) -> None:
@@ -424,13 +451,21 @@ class Queue:
         self._end(job, _End("failed" if is_failed else "cancelled", made_of(self._registry, job), error))
         clear_up(self._registry, [job])
 
-    def _note(self, number: int, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _give_up(self, lane: _Lane, job: Job, error: Exception) -> None:
+        """Let a job fail of a defect of the server's; one whose end is known already keeps it."""
+        lane.kill()  # it may still be at it
+        lane.mourn()
+        defect = InternalError(f"assetctl has a defect: {type(error).__name__}: {error}")
+        end = _End("failed", made_of(self._registry, job), error_document(defect))
+        self._insist(lambda how: self._end(job, how), end)
+
+    def _note(self, number: int, event: Mapping[str, Any], painted: int) -> Mapping[str, Any]:
         """How far a job is by now. A job's pictures are made one by one: told is the number of each in the job."""
         before = now = self._progress[number]
         if event["event"] == "step":
             pictures = max(before.pictures, event["pictures"])
             picture = event["picture"] if event["pictures"] == pictures else before.made + event["picture"]
-            event = {**event, "picture": min(picture, pictures), "pictures": pictures}
+            event = {**event, "picture": min(painted + picture, pictures), "pictures": pictures}
             fraction = ((event["picture"] - 1) * event["steps"] + event["step"]) / max(pictures * event["steps"], 1)
             at = {name: event[name] for name in ("step", "steps", "picture", "pictures")}
             now = replace(before, fraction=fraction, **at)

@@ -124,13 +124,16 @@ def stop(home: Path) -> Serving | None:
     """End the server of a home; `None` where none runs.
 
     Raises:
-        StorageError: It does not end.
+        StorageError: It does not end, or cannot be asked to: its disk takes no sockets.
     """
     lock = _lock(home)
     if not (home / _LOCK).exists() or _acquired(lock):
         lock.release()
         return None
     serving, is_asked = _read_note(home), False
+    if serving is not None and serving.socket is None and hasattr(socket, "AF_UNIX"):
+        hint = "Press Ctrl-C where it runs, or end its process."
+        raise StorageError(f"The server of this home (process {serving.pid}) cannot be asked to end.", hint)
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         if _acquired(lock):

@@ -201,6 +201,20 @@ def fulfils(wanted, asset):
     )
 
 
+def test_words_as_they_were_typed_come_before_those_that_begin_so_and_pages_of_a_search_leave_none_out(catalog):
+    ends = ("cat", "cats", "catalog")
+    add(catalog, *(entry(f"x{number:04}", words=(ends[number % 3],)) for number in range(1200)))
+    add(catalog, entry("my-cats"), entry("my-cat"), entry("cats-two"))
+    read = catalog.read
+    first = names(read.search("cat", limit=500))
+    assert first[:3] == ["cats-two", "my-cat", "my-cats"]
+    assert first[3:] == [f"x{number:04}" for number in range(1200) if number % 3 == 0][:400] + first[403:]
+    pages = [names(read.search("cat", limit=200, offset=start)) for start in range(0, 1400, 200)]
+    found = [name for page in pages for name in page]
+    assert (found[:500], len(found), set(found)) == (first, 1203, set(names(read.search("cat"))))
+    assert [read.count_matches(word) for word in ("cat", "cats", "my", "cat my")] == [1001, 402, 2, 2]
+
+
 def test_the_next_page_of_a_search_is_what_the_first_one_left(many):
     read = many[0].read
     whole = names(read.search("1"))

@@ -202,6 +202,42 @@ def test_reproduce_says_that_a_server_makes_it_unless_it_is_told_not_to(home, ca
     assert others == [first, first]
 
 
+def test_pages_of_jobs_lead_to_those_that_wait_and_then_to_those_that_ended(home):
+    with served(home, PAINTER_SECONDS="0.1", PAINTER_STEPS="1000") as server:
+        said = {"prompt": "a cat", "checkpoint": "dawn"}
+        numbers = [server.post("/v1/generate", {**said, "seed": seed}).data["id"] for seed in range(5)]
+        server.await_job(numbers[0], "running")
+        server.ask("DELETE", f"/v1/jobs/{numbers[1]}")
+        pages, path = [], "/v1/jobs?limit=2"
+        while path is not None:
+            reply = server.get(path)
+            pages.append([each["id"] for each in reply.data])
+            link = reply.headers.get("link")
+            path = link and link.partition(server.url)[2].partition(">")[0]
+        assert server.get("/v1/jobs?before=1&after=1").status == 400
+    assert pages == [[numbers[0], numbers[2]], numbers[3:], [numbers[1]]]
+
+
+def test_jobs_are_listed_in_pages_until_there_are_no_more_whatever_begins_meanwhile(home):
+    with Registry.open(home) as registry:
+        ended, first, *waiting = (registry.jobs.add("pull", {}, priority).id for priority in (9, 8, 0, 5))
+        ended_too = registry.jobs.add("generate", {"seeds": [1]}).id
+        registry.jobs.take(["pull"])
+        registry.jobs.take(["generate"])
+        for number in (ended, ended_too):
+            registry.jobs.end(number, "done")
+        registry.jobs.take()
+        pages = [registry.jobs.latest(1)]
+        while page := registry.jobs.latest(1, after=pages[-1][0].id):
+            if page[0].has_ended:
+                break
+            pages.append(page)
+        assert [page[0].id for page in pages] == [first, waiting[1], waiting[0]]
+        registry.jobs.end(first, "done")
+        registry.jobs.take()
+        assert [each.id for each in registry.jobs.latest(9, after=waiting[1], ended=False)] == [waiting[0]]
+
+
 def test_warnings_of_a_job_are_told_to_who_asks_when_it_has_ended_and_another_server_runs(home, hub, tmp_path):
     content = headers.write_safetensors(tmp_path / "w.safetensors", LORA).read_bytes()
     hub.add("cats/w", {"w.safetensors": content})

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,13 +22,14 @@ import painting
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from disks import fill, small_disk
+from filelock import FileLock
 from generation import tiny
 from painting import Server, is_alive, paint_here, pictures_of, serving
 from patience import fair
 
 from assetctl import Registry, Request
 from assetctl.cli.main import run
-from assetctl.run import Preview, Run
+from assetctl.run import Preview, Run, Step
 from assetctl.server.client import Painter
 from assetctl.server.client import Server as HomeServer
 from assetctl.server.plans import lines_of
@@ -164,6 +165,65 @@ def test_a_job_that_kills_its_worker_is_tried_twice_and_says_why_and_the_next_on
         assert (job["status"], server.await_job(good)["status"]) == ("failed", "done")
     assert "killed (SIGKILL)" in job["error"]["message"]
     assert "memory" in job["error"]["message"]
+
+
+#: A worker of few words, whose prompts say what it does.
+CURT = """
+import json, sys
+for line in sys.stdin:
+    said = json.loads(line)
+    prompt = said.get("request", {}).get("prompt")
+    if prompt == "die":
+        sys.exit(1)
+    if prompt == "rave":
+        print("no JSON", flush=True)
+    if prompt == "work":
+        print(json.dumps({"job": said["job"], "ended": "done", "pictures": []}), flush=True)
+"""
+
+
+@contextmanager
+def queue_of(registry, *words):
+    """A queue whose worker says little."""
+    queue = Queue(registry, [sys.executable, *(words or ("-c", CURT))])
+    queue.start()
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+def await_state(registry, number, *states):
+    end = time.monotonic() + fair(30)
+    while (job := registry.jobs.get(number)).status not in states:
+        assert time.monotonic() < end, job
+        time.sleep(0.02)
+    return job
+
+
+def test_what_nobody_expected_of_a_worker_or_of_the_disk_ends_one_job_and_not_those_behind_it(home, monkeypatch):
+    def refuse(*_):
+        raise OSError("the disk fails")
+
+    with Registry.open(home) as registry, queue_of(registry) as queue:
+        monkeypatch.setattr("assetctl.server.queue.clear_up", refuse)
+        numbers = [
+            queue.submit("generate", {"prompt": prompt, "seeds": [1]}).id for prompt in ("rave", "work", "die", "work")
+        ]
+        jobs = [await_state(registry, number, "done", "failed") for number in numbers]
+    assert [job.status for job in jobs] == ["failed", "done", "failed", "done"]
+    assert (jobs[0].error["code"], "defect" in jobs[0].error["message"]) == ("internal", True)
+    assert "twice" in jobs[2].error["message"]
+
+
+def test_a_job_that_is_cancelled_again_and_again_takes_no_more_of_the_server_than_once(home):
+    with Registry.open(home) as registry, queue_of(registry) as queue:
+        number = queue.submit("generate", {"prompt": "wait", "seeds": [1]}).id
+        await_state(registry, number, "running")
+        before = threading.active_count()
+        for _ in range(50):
+            assert queue.cancel(number).status == "running"
+        assert threading.active_count() - before <= 2
 
 
 SCATTERED = {"seed": [11, 200, 300, 4000], "checkpoint": "dawn"}
@@ -430,6 +490,25 @@ def test_jobs_are_listed_and_cancelled_with_a_server_and_without(home, capsys):
     assert run(["jobs", "cancel", "99"]) == 3
 
 
+def test_a_job_at_work_is_not_said_to_end_where_its_server_cannot_be_told(home, capsys):
+    with Registry.open(home) as registry:
+        running, waiting = (registry.jobs.add("generate", {"prompt": "a cat", "seeds": [1]}).id for _ in range(2))
+        assert registry.jobs.take().id == running
+    (home / "server.json").write_text(json.dumps({"url": "http://x", "pid": 5, "socket": None, "token_file": None}))
+    with FileLock(home / "server.lock"):  # as on a disk that takes no sockets
+        assert run(["jobs", "cancel", str(running)]) == 1
+        said = capsys.readouterr().err
+        assert ("does not answer" in said, "ends at its next step" in said) == (True, False)
+        assert run(["jobs", "cancel", str(waiting), "--quiet"]) == 0
+        begun = time.monotonic()
+        assert run(["serve", "--stop"]) == 1
+        assert "process 5" in capsys.readouterr().err
+        assert time.monotonic() - begun < fair(5)
+    with Registry.open(home) as registry:
+        assert [registry.jobs.get(number).status for number in (running, waiting)] == ["running", "cancelled"]
+    assert run(["jobs", "cancel", str(running)]) == 0  # which nobody is at any more
+
+
 def test_a_full_disk_ends_a_job_with_its_reason_and_the_queue_goes_on(home, tmp_path):
     with small_disk(tmp_path / "disk", 40 * 2**20) as disk:
         shutil.copytree(home, disk / "home", symlinks=True)
@@ -454,6 +533,24 @@ def test_previews_are_made_for_who_wants_them(home):
             assert [picture.seed for picture in pictures] == [1]
             assert any(isinstance(event, Preview) for event in said) is wanted
         assert server.workers()
+
+
+def test_a_worker_that_dies_over_pictures_of_a_command_leaves_the_rest_to_the_next(home):
+    options = {"PAINTER_SECONDS": "0.1", "PAINTER_STEPS": "3"}
+    with serving(home, **options) as server, Registry.open(home) as registry:
+        said, pictures = [], []
+        plan, _ = registry.plan(Request.of("a cat", checkpoint="dawn", seed=1, count=4))
+        for picture in Painter(HomeServer(home), registry.backend).generate(plan, Run(said.append)):
+            pictures.append(picture.seed)
+            if len(pictures) == 2:
+                (worker,) = server.workers()
+                os.kill(worker, signal.SIGKILL)
+        job = server.await_job(1)
+    assert (job["status"], job["attempts"], pictures) == ("done", 2, [1, 2, 3, 4])
+    steps = [(each.picture, each.step) for each in said if isinstance(each, Step)]
+    assert {each.pictures for each in said if isinstance(each, Step)} == {4}
+    assert steps[-6:] == [(3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3)]
+    assert [each for each in steps if each[0] <= 2] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
 
 
 def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.02, 0.6), steps=2, **options):

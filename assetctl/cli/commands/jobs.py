@@ -11,7 +11,7 @@ import typer
 from assetctl.catalog.jobs import Job
 from assetctl.cli.render import local, short
 from assetctl.cli.session import Session, command
-from assetctl.errors import AssetctlError, UsageError
+from assetctl.errors import AssetctlError, StorageError, UsageError
 from assetctl.operations.make.queued import AtWork, JobDetails
 from assetctl.server.client import LostError, Server
 
@@ -99,7 +99,12 @@ def _details(session: Session, jobs: Sequence[Job]) -> Sequence[JobDetails]:
 
 
 def _cancel(session: Session, number: int) -> Job:
-    """Cancel a job: by the server that does it, or in the catalog where none runs."""
+    """Cancel a job: by the server that does it, or in the catalog where none runs.
+
+    Raises:
+        NotFoundError: None has this number.
+        StorageError: It is at work, and its server does not answer.
+    """
     from assetctl.server.plans import made_of  # noqa: PLC0415 - a list needs none
     from assetctl.server.serving import is_running  # noqa: PLC0415 - likewise
 
@@ -107,8 +112,11 @@ def _cancel(session: Session, number: int) -> Job:
     job = jobs.get(number)
     try:
         Server(home).ask("POST", f"/owner/jobs/{number}/cancel")
-    except LostError:
+    except LostError as lost:
         job = jobs.cancel(number, made_of(session.registry, job), left=not is_running(home))
+        if job.status == "running":
+            hint = f"Ask again, or cancel it on its page; `assetctl jobs list {number}` says what became of it."
+            raise StorageError(f"The server does not answer: job {number} may go on.", hint) from lost
     else:
         job = jobs.get(number)
     if job.status == "running":

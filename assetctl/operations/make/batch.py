@@ -408,7 +408,9 @@ def _mark(workspace: Workspace, key: str) -> Path:
 def _clear_marks(workspace: Workspace, keys: AbstractSet[str]) -> None:
     """Take away what is left of claims: their process was killed."""
     folder = workspace.settings.home / "jobs"
-    for key in {path.stem for path in folder.iterdir()} & keys if keys and folder.is_dir() else ():
+    with storage_errors(f"read {folder}"):
+        left = {path.stem for path in folder.iterdir()} & keys if keys and folder.is_dir() else set()
+    for key in left:
         with _claimed(workspace, key):
             pass
 
