@@ -66,9 +66,10 @@ def write_configuration(
         The folder to load with: `into`.
 
     Raises:
-        UnusableError: The checkpoint lacks a part, the family is not driven, or the
+        UnusableError: The checkpoint lacks a part or is sampled as EDM, the family is not driven, or the
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
+    _see_sampling(header)
     _see_one_of_each(header, family)
     if tokenizer is not None and is_complete(tokenizer):
         see = partial(_see_part, header, family)
@@ -150,6 +151,7 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     Raises:
         UnusableError, FileError: As `write_configuration` does.
     """
+    _see_sampling(header)
     _see_one_of_each(header, family)
     doubts = tuple(_doubts(header, family))
     if tokenizer is not None and is_complete(tokenizer):
@@ -161,6 +163,23 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
         check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
     short = (_short(encoder, parts[encoder.part]) for encoder in _asked(family).text_encoders)
     return doubts + tuple(doubt for doubt in short if doubt is not None)
+
+
+#: Tensors by which ComfyUI tells Playground v2.5 and CosXL from SDXL, whose other tensors they share.
+_EDM = ("edm_mean", "edm_std", "edm_vpred.sigma_max")
+
+
+def _see_sampling(header: Header) -> None:
+    """See that a checkpoint is not sampled as EDM (https://arxiv.org/abs/2206.00364), whose noise is another.
+
+    Raises:
+        UnusableError: It is.
+    """
+    if (name := next((each for each in _EDM if each in header.tensors), None)) is not None:
+        what = f"it is sampled as EDM, as its tensor {name} says, which assetctl does not do"
+        raise UnusableError(
+            f"{header.path} cannot be used: {what}.", "Use it in ComfyUI, or choose another checkpoint."
+        )
 
 
 def _see_one_of_each(header: Header, family: str) -> None:

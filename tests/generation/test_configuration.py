@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from generation import tiny
 
-from assetctl.errors import GenerationError
+from assetctl.errors import GenerationError, UnusableError
 from assetctl.files.safetensors import Header
 from assetctl.generation.configuration import (
+    check_single_file,
     scheduler_config,
     text_encoder_configs,
     unet_config,
@@ -129,6 +130,23 @@ def test_a_configuration_is_written_with_the_checkpoints_own_numbers(tmp_path: P
         == "v_prediction"
     )
     check_folder(folder, "sd1")
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [{"edm_mean": [1, 4, 1, 1], "edm_std": [1, 4, 1, 1]}, {"edm_vpred.sigma_max": [], "edm_vpred.sigma_min": []}],
+    ids=["Playground v2.5", "CosXL"],
+)
+def test_a_checkpoint_that_is_sampled_as_edm_is_refused(tmp_path: Path, marks: dict[str, list[int]]):
+    tiny.write_vocabulary(tmp_path / "clip")
+    plain = small_header(len(json.loads((tmp_path / "clip" / "vocab.json").read_text("utf-8"))))
+    more = {name: {"dtype": "F32", "shape": shape} for name, shape in marks.items()}
+    header = Header(plain.path, 0, 0, plain.tensors | more, {})
+    assert check_single_file(plain, "sd1", tmp_path / "clip") == ()
+    with pytest.raises(UnusableError, match="EDM"):
+        check_single_file(header, "sd1", tmp_path / "clip")
+    with pytest.raises(UnusableError, match="EDM"):
+        write_configuration(header, "sd1", None, tmp_path / "clip", tmp_path / "out")
 
 
 def test_a_tokenizer_of_another_vocabulary_or_none_is_refused(tmp_path: Path):
