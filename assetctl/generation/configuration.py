@@ -197,12 +197,16 @@ def _twice(header: Header, family: str) -> list[TextEncoder]:
     return [each for each in _asked(family).text_encoders if each.spare and header.has(f"\n{each.spare}")]
 
 
+#: How tensors end by which ComfyUI marks scaled weights, in its first format and in its present one.
+_SCALED = (".scale_weight\n", "scaled_fp8\n", ".weight_scale\n", ".comfy_quant\n")
+
+
 def _doubts(header: Header, family: str) -> Iterator[str]:
     """What of a single file loads, and may paint nonsense."""
     for twice in _twice(header, family):
         yield f"its text encoder is there twice, under {twice.prefix} and {twice.spare}"
-    if header.has(".scale_weight\n", "scaled_fp8\n"):
-        yield "its weights are scaled (scale_weight), which assetctl does not undo"
+    if header.has(*_SCALED) or "_quantization_metadata" in header.metadata:
+        yield "its weights are scaled (scale_weight or weight_scale), which assetctl does not undo"
 
 
 #: Layers of the text encoders that are published, by their widths.

@@ -149,6 +149,30 @@ def test_a_checkpoint_that_is_sampled_as_edm_is_refused(tmp_path: Path, marks: d
         write_configuration(header, "sd1", None, tmp_path / "clip", tmp_path / "out")
 
 
+ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata"),
+    [
+        ({f"{ATTENTION}.weight_scale": []}, {}),
+        ({f"{ATTENTION}.comfy_quant": [26]}, {}),
+        ({}, {"_quantization_metadata": '{"layers": {}}'}),
+    ],
+    ids=["weight_scale", "comfy_quant", "metadata"],
+)
+def test_scales_that_are_not_applied_are_in_doubt(
+    tmp_path: Path, tensors: dict[str, list[int]], metadata: dict[str, str]
+):
+    tiny.write_vocabulary(tmp_path / "clip")
+    plain = small_header(len(json.loads((tmp_path / "clip" / "vocab.json").read_text("utf-8"))))
+    more = {name: {"dtype": "F32", "shape": shape} for name, shape in tensors.items()}
+    (doubt,) = check_single_file(Header(plain.path, 0, 0, plain.tensors | more, metadata), "sd1", tmp_path / "clip")
+    assert "scaled" in doubt
+    read = {f"{ATTENTION}.scale_input": {"dtype": "F32", "shape": []}}
+    assert check_single_file(Header(plain.path, 0, 0, plain.tensors | read, {}), "sd1", tmp_path / "clip") == ()
+
+
 def test_a_tokenizer_of_another_vocabulary_or_none_is_refused(tmp_path: Path):
     tiny.write_vocabulary(tmp_path / "clip")
     with pytest.raises(GenerationError, match="49408"):
