@@ -173,6 +173,42 @@ def test_scales_that_are_not_applied_are_in_doubt(
     assert check_single_file(Header(plain.path, 0, 0, plain.tensors | read, {}), "sd1", tmp_path / "clip") == ()
 
 
+def without(header: Header, *starts: str) -> Header:
+    left = {name: entry for name, entry in header.tensors.items() if not name.startswith(starts)}
+    assert len(left) < len(header.tensors)
+    return Header(header.path, 0, 0, left, {})
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ("model.diffusion_model.input_blocks.8.1.transformer_blocks.9.",),
+        tuple(f"model.diffusion_model.input_blocks.{block}.1.transformer_blocks.9." for block in (7, 8)),
+        tuple(
+            f"model.diffusion_model.{block}.1.transformer_blocks.9."
+            for block in ("input_blocks.7", "input_blocks.8", *(f"output_blocks.{block}" for block in range(3)))
+        ),
+        ("first_stage_model.encoder.down.3.",),
+        ("first_stage_model.encoder.down.0.block.1.",),
+        ("first_stage_model.decoder.up.0.block.2.",),
+    ],
+    ids=["one block", "the way down", "all but the middle", "a level", "a layer", "a layer of the decoder"],
+)
+def test_the_last_parts_of_a_network_are_missed_where_any_other_shows_them(corpus: Path, missing: tuple[str, ...]):
+    header, words = header_of(corpus, "sdxl-base"), corpus / "diffusers-configs" / "sdxl" / "tokenizer"
+    assert check_single_file(header, "sdxl", words) == ()
+    with pytest.raises(UnusableError, match="lacks"):
+        check_single_file(without(header, *missing), "sdxl", words)
+
+
+@pytest.mark.parametrize("layers", [11, 7, 6, 1])
+def test_a_text_encoder_of_few_layers_is_in_doubt(corpus: Path, layers: int):
+    header, words = header_of(corpus, "sd15"), corpus / "diffusers-configs" / "sd15" / "tokenizer"
+    place = "cond_stage_model.transformer.text_model.encoder.layers."
+    (doubt,) = check_single_file(without(header, *(f"{place}{gone}." for gone in range(layers, 12))), "sd1", words)
+    assert f"has {layers} layers, where others have 12" in doubt
+
+
 def test_a_tokenizer_of_another_vocabulary_or_none_is_refused(tmp_path: Path):
     tiny.write_vocabulary(tmp_path / "clip")
     with pytest.raises(GenerationError, match="49408"):
