@@ -87,6 +87,69 @@ def test_vae_fits_every_family_with_the_same_latents(asset: Make, family: str | 
     assert len(found("family", checkpoint_of(asset), vae=vae)) == count
 
 
+IMAGE, VIDEO = "decoder.conv_in.weight", "decoder.conv1.weight"
+
+
+def vae_of(asset: Make, family: str | None, name: str = IMAGE, channels: int = 4) -> Asset:
+    kernel = [3, 3] if name == IMAGE else [3, 3, 3]
+    return asset("vae", "vae", family, {name: [8, channels, *kernel], "decoder.mid.block_1.conv1.weight": [8, 8]})
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "channels", "label"),
+    [
+        ("kolors", IMAGE, 4, None),
+        ("auraflow", IMAGE, 4, None),
+        ("pixart", IMAGE, 4, None),
+        ("pixart", IMAGE, 4, "sd1"),
+        ("pixart", IMAGE, 4, "sdxl"),
+        ("chroma", IMAGE, 16, None),
+        ("z-image", IMAGE, 16, "flux1"),
+        ("lumina2", IMAGE, 16, "flux1"),
+        ("hidream", IMAGE, 16, "flux1"),
+        ("wan", VIDEO, 16, "qwen-image"),
+        ("cosmos", VIDEO, 16, None),
+        ("cosmos", VIDEO, 16, "wan"),
+        ("krea2", VIDEO, 16, "qwen-image"),
+        ("hunyuan-video", "decoder.conv_in.conv.weight", 16, None),
+        ("svd", IMAGE, 4, None),
+    ],
+)
+def test_a_vae_of_the_same_latents_fits_whatever_it_is_called_after(
+    asset: Make, family: str, name: str, channels: int, label: str | None
+):
+    vae = vae_of(asset, label, name, channels)
+    report = run_rules(selection_of(replace(checkpoint_of(asset), family=family), vae=vae))
+    assert not [each for each in report.findings if each.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "channels", "label"),
+    [
+        ("chroma", IMAGE, 16, "sd3"),
+        ("kolors", IMAGE, 4, "sd1"),
+        ("qwen-image", VIDEO, 48, "wan"),
+        ("krea2", VIDEO, 48, "wan"),
+        ("hunyuan-video", VIDEO, 16, None),
+        ("wan", IMAGE, 4, None),
+        ("sana", IMAGE, 4, None),
+    ],
+)
+def test_a_vae_of_other_latents_does_not_fit(asset: Make, family: str, name: str, channels: int, label: str | None):
+    vae = vae_of(asset, label, name, channels)
+    report = run_rules(selection_of(replace(checkpoint_of(asset), family=family), vae=vae))
+    assert [each for each in report.findings if each.severity == "error"]
+
+
+def test_where_models_of_a_family_differ_in_their_latents_it_is_left_open(asset: Make):
+    pixart, svd = (replace(checkpoint_of(asset), family=family) for family in ("pixart", "svd"))
+    for label in (None, "sdxl"):
+        (finding,) = found("unknown_family", pixart, vae=vae_of(asset, label))
+        assert finding.severity == "info"
+    (finding,) = found("unknown_family", svd, vae=vae_of(asset, None))
+    assert (finding.severity, "Nothing is known" in finding.message) == ("warning", True)
+
+
 def test_unknown_family_is_a_warning_with_the_command_that_sets_it(asset: Make):
     (finding,) = found("unknown_family", checkpoint_of(asset), lora_of(asset, family=None))
     assert finding.severity == "warning"

@@ -30,24 +30,25 @@ def check(context: Context) -> Iterator[Finding]:
     yield from _of_vae(context, selection.vae, first)
     for asset in known:
         vae = selection.vae in (asset, first)
-        if _comparable(asset.family, vae=vae) != _comparable(first.family, vae=vae):
+        if not _comparable(asset.family, vae=vae) & _comparable(first.family, vae=vae):
             yield _finding(context, asset, first, "vae" if asset == selection.vae else asset.kind)
 
 
 def _of_vae(context: Context, vae: Asset | None, first: Asset) -> Iterator[Finding]:
-    """See that a VAE that could be for several families could be for this one."""
-    if vae is None or vae.family is not None or vae.kind != "vae":
+    """See that a VAE that could be for several families could be for this one, if it is known whose VAEs it takes."""
+    family = family_called(first.family)
+    if vae is None or vae.family is not None or vae.kind != "vae" or family is None or not family.tells_latents:
         return
-    allowed, own = context.families_of(vae), _comparable(first.family, vae=True)
-    if allowed and own not in {_comparable(name, vae=True) for name in allowed}:
+    allowed = context.families_of(vae)
+    if allowed and not any(_comparable(name, vae=True) & family.latent_spaces for name in allowed):
         message = f"{vae.name} is for {' or '.join(allowed)} by its tensors, and {first.name} is {first.family}."
         hint = f"`assetctl list --fits {first.typed} --kind vae` shows what fits."
         yield RULE.finding("error", message, hint, vae, first)
 
 
-def _comparable(name: str | None, *, vae: bool) -> str | None:
+def _comparable(name: str | None, *, vae: bool) -> frozenset[str | None]:
     family = family_called(name) if vae else None
-    return name if family is None else family.latent_space
+    return frozenset({name}) if family is None else family.latent_spaces
 
 
 def _finding(context: Context, asset: Asset, first: Asset, sought: str) -> Finding:
