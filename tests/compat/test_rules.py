@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
+from identify.networks import diffusers_unet, flux, kohya, parts, peft, whole
 from selections import lora_use, selection_of
 
 from assetctl.compat import rules
@@ -68,6 +69,46 @@ def test_lora_of_another_family_is_an_error(asset: Make, family: str):
     assert (finding.severity, finding.assets) == ("error", ("style", "base"))
     assert family in finding.message
     assert "sd1" in finding.message
+
+
+CHROMA = flux(modulation=False)
+SDXL_ATTENTION = parts(diffusers_unet("sdxl"), "attn")
+
+
+@pytest.mark.parametrize(
+    ("family", "network", "taken_for", "changes"),
+    [
+        ("chroma", whole(CHROMA), "flux1", peft(CHROMA, "diffusion_model.")),
+        ("kolors", whole(diffusers_unet("sdxl")), "sdxl", peft(SDXL_ATTENTION, "unet.")),
+    ],
+    ids=["chroma", "kolors"],
+)
+def test_a_lora_whose_tensors_fit_the_checkpoints_family_too_is_no_error(
+    asset: Make, family: str, network: dict[str, list[int]], taken_for: str, changes: dict[str, list[int]]
+):
+    checkpoint = asset("base", "diffusion-model", family, network)
+    lora = asset("style", "lora", taken_for, changes)
+    report = run_rules(selection_of(checkpoint, (lora_use(lora),)))
+    assert [(each.rule, each.severity) for each in report.findings] == [
+        ("family", "warning"),
+        ("parts_elsewhere", "info"),
+    ]
+    assert report.coverage[0].matched > 0
+    (finding,) = found("family", checkpoint, lora)
+    assert f"assetctl edit style --family {family}" in str(finding.hint)
+    (finding,) = found("family", checkpoint, replace(lora, base_model="Its page says so"))
+    assert finding.severity == "error"
+    narrow = asset("narrow", "diffusion-model", family, {name: [8, *shape[1:]] for name, shape in network.items()})
+    judged = run_rules(selection_of(narrow, (lora_use(lora),)))
+    assert [each.rule for each in judged.findings if each.severity == "error"] == ["coverage"]
+
+
+def test_a_lora_that_proves_its_family_is_an_error_beside_another(asset: Make):
+    clip = low_rank("lora_te1_text_model_encoder_layers_0_self_attn_q_proj", 768, [768])
+    clip |= low_rank("lora_te2_text_model_encoder_layers_0_self_attn_q_proj", 1280, [1280])
+    lora = asset("style", "lora", "sdxl", kohya(SDXL_ATTENTION) | clip)
+    (finding,) = found("family", asset("base", "diffusion-model", "kolors", whole(SDXL_ATTENTION)), lora)
+    assert finding.severity == "error"
 
 
 def test_refiner_is_another_family_than_sdxl(asset: Make):

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 RULE = Rule(
     "family",
     "All assets, ControlNets too, are of the checkpoint's family, or of one family where there is no checkpoint.",
-    {"error": "An asset was made for another architecture."},
+    {
+        "error": "An asset was made for another architecture.",
+        "warning": "An asset was taken for another architecture, but its tensors fit the checkpoint's as well.",
+    },
 )
 
 
@@ -31,7 +34,9 @@ def check(context: Context) -> Iterator[Finding]:
     for asset in known:
         vae = selection.vae in (asset, first)
         if not _comparable(asset.family, vae=vae) & _comparable(first.family, vae=vae):
-            yield _finding(context, asset, first, "vae" if asset == selection.vae else asset.kind)
+            yield _doubt(context, asset, first, vae=vae) or _finding(
+                context, asset, first, "vae" if asset == selection.vae else asset.kind
+            )
 
 
 def _of_vae(context: Context, vae: Asset | None, first: Asset) -> Iterator[Finding]:
@@ -49,6 +54,17 @@ def _of_vae(context: Context, vae: Asset | None, first: Asset) -> Iterator[Findi
 def _comparable(name: str | None, *, vae: bool) -> frozenset[str | None]:
     family = family_called(name) if vae else None
     return frozenset({name}) if family is None else family.latent_spaces
+
+
+def _doubt(context: Context, asset: Asset, first: Asset, *, vae: bool) -> Finding | None:
+    """What is said where one of them may as well be of the other's family; a checkpoint is what it was taken for."""
+    pairs = [(asset, first)] if context.selection.checkpoint is not None else [(asset, first), (first, asset)]
+    for one, other in pairs:
+        if not vae and context.may_be(one, other.family):
+            message = f"{one.name} was taken for {one.family}, but its tensors fit {other.family} as well, "
+            message += f"which {other.name} is."
+            return RULE.finding("warning", message, context.to_set_family(one, str(other.family)), one, other)
+    return None
 
 
 def _finding(context: Context, asset: Asset, first: Asset, sought: str) -> Finding:
