@@ -255,6 +255,16 @@ class Context:
         claims = [item.claim for item in found if item.source == "tensors" and item.claim.startswith("family=")]
         return tuple(claim.removeprefix("family=") for claim in claims)
 
+    def may_be(self, asset: Asset, family: str | None) -> bool:
+        """Whether an asset is taken for another family than this one by its tensors alone, which allow both."""
+        header = self.header(asset)
+        if header is None or asset.base_model is not None or self.set_by_hand(asset, "family"):
+            return False
+        found = identify_header(header)
+        said = any((item.source, item.claim) == ("metadata", f"family={asset.family}") for item in found.evidence)
+        likely = (found.family, found.confidence) == (asset.family, "likely")
+        return likely and not said and family in self.families_of(asset)
+
     def to_set_family(self, asset: Asset, family: str) -> str | None:
         """How a person makes an asset one of `family`: by taking back what they set, or nohow where tensors forbid."""
         if self.set_by_hand(asset, "family"):

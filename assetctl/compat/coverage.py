@@ -13,7 +13,6 @@ from assetctl.tensors.adapters import (
     EMBEDDINGS,
     ENDINGS,
     FITS,
-    HALVES,
     HUGGING_FACE,
     KOHYA,
     LISTED,
@@ -22,6 +21,7 @@ from assetctl.tensors.adapters import (
     RANKED,
     TEXT_ENCODERS,
     VAES,
+    broken_halves,
     kohya_name,
     kohya_names,
     numbered,
@@ -334,16 +334,7 @@ class Changes:
     @cached_property
     def damaged(self) -> Mapping[str, tuple[str, str]]:
         """Halves that are broken, by their names: the module, and what such modules do."""
-        found = {}
-        for down, up in HALVES.items():
-            for name in self.ending(down):
-                module = name[: -len(down)]
-                if (wrong := _damage(self.tensors[name]["shape"], self.tensors.get(module + up))) is not None:
-                    found[name] = module, wrong
-            for name in self.ending(up):
-                if (module := name[: -len(up)]) + down not in self.tensors:
-                    found[name] = module, "lack the half that leads down"
-        return found
+        return broken_halves(self.tensors, self.ending)
 
     def compared(self, modules: Modules) -> Coverage | None:
         """`coverage`, but for what a LoRA is called and what its metadata say."""
@@ -361,18 +352,6 @@ class Changes:
             widened=tuple(sorted(found.widened)),
             ranks=self.ranks,
         )
-
-
-def _damage(down: Shape, other: Mapping[str, Any] | None) -> str | None:
-    """What modules do whose halves are broken as these are: the first one's shape, and the second one."""
-    if other is None:
-        return "lack the half that leads up"
-    up = other["shape"]
-    if 0 in down or 0 in up:
-        return "are of rank 0"
-    if len(down) > 1 and len(up) > 1 and down[0] != up[1]:
-        return "have halves of different ranks"
-    return None
 
 
 def coverage(lora: str, header: Header, modules: Modules) -> Coverage | None:

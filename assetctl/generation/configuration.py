@@ -66,9 +66,10 @@ def write_configuration(
         The folder to load with: `into`.
 
     Raises:
-        UnusableError: The checkpoint lacks a part, the family is not driven, or the
+        UnusableError: The checkpoint lacks a part or is sampled as EDM, the family is not driven, or the
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
+    _see_sampling(header)
     _see_one_of_each(header, family)
     if tokenizer is not None and is_complete(tokenizer):
         see = partial(_see_part, header, family)
@@ -150,6 +151,7 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     Raises:
         UnusableError, FileError: As `write_configuration` does.
     """
+    _see_sampling(header)
     _see_one_of_each(header, family)
     doubts = tuple(_doubts(header, family))
     if tokenizer is not None and is_complete(tokenizer):
@@ -159,8 +161,25 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     for encoder in (name for name in parts if name.startswith("text_encoder")):
         source = find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
         check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
-    short = (_short(encoder, parts[encoder.part]) for encoder in _asked(family).text_encoders)
+    short = (_short(encoder, parts) for encoder in _asked(family).text_encoders)
     return doubts + tuple(doubt for doubt in short if doubt is not None)
+
+
+#: Tensors by which ComfyUI tells Playground v2.5 and CosXL from SDXL, whose other tensors they share.
+_EDM = ("edm_mean", "edm_std", "edm_vpred.sigma_max")
+
+
+def _see_sampling(header: Header) -> None:
+    """See that a checkpoint is not sampled as EDM (https://arxiv.org/abs/2206.00364), whose noise is another.
+
+    Raises:
+        UnusableError: It is.
+    """
+    if (name := next((each for each in _EDM if each in header.tensors), None)) is not None:
+        what = f"it is sampled as EDM, as its tensor {name} says, which assetctl does not do"
+        raise UnusableError(
+            f"{header.path} cannot be used: {what}.", "Use it in ComfyUI, or choose another checkpoint."
+        )
 
 
 def _see_one_of_each(header: Header, family: str) -> None:
@@ -178,23 +197,32 @@ def _twice(header: Header, family: str) -> list[TextEncoder]:
     return [each for each in _asked(family).text_encoders if each.spare and header.has(f"\n{each.spare}")]
 
 
+#: How tensors end by which ComfyUI marks scaled weights, in its first format and in its present one.
+_SCALED = (".scale_weight\n", "scaled_fp8\n", ".weight_scale\n", ".comfy_quant\n")
+
+
 def _doubts(header: Header, family: str) -> Iterator[str]:
     """What of a single file loads, and may paint nonsense."""
     for twice in _twice(header, family):
         yield f"its text encoder is there twice, under {twice.prefix} and {twice.spare}"
-    if header.has(".scale_weight\n", "scaled_fp8\n"):
-        yield "its weights are scaled (scale_weight), which assetctl does not undo"
+    if header.has(*_SCALED) or "_quantization_metadata" in header.metadata:
+        yield "its weights are scaled (scale_weight or weight_scale), which assetctl does not undo"
 
 
 #: Layers of the text encoders that are published, by their widths.
 _PUBLISHED = {768: 12, 1024: 24, 1280: 32}
 
 
-def _short(encoder: TextEncoder, config: Config) -> str | None:
-    """What is odd of a text encoder that has almost as many layers as others of its width."""
+#: How wide the UNets begin that they are published with; beside a smaller one, a text encoder may be small too.
+_PUBLISHED_UNET = 320
+
+
+def _short(encoder: TextEncoder, parts: Mapping[str, Config]) -> str | None:
+    """What is odd of a text encoder that has fewer layers than others of its width."""
+    config = parts[encoder.part]
     usual = min(_PUBLISHED.get(config["hidden_size"], 0), encoder.layers or 128)
     layers = config["num_hidden_layers"]
-    if usual - 4 <= layers < usual:
+    if layers < usual and parts["unet"]["block_out_channels"][0] >= _PUBLISHED_UNET:
         return f"its {encoder.part} has {layers} layers, where others have {usual}"
     return None
 
@@ -245,6 +273,7 @@ def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> 
     if len(layers) != 1 or len(contexts) != 1:
         raise _lacks(header, "a UNet of a known shape")
     transformers = [max(depth, 1) for depth in depths]
+    transformers[-1] = max(transformers[-1], _count(header, f"{_UNET}middle_block.1.transformer_blocks."))
     down = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
     up = ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)]
     projection = next(
@@ -275,30 +304,35 @@ def _is_context(name: str) -> bool:
 
 
 def _levels(header: Header) -> list[tuple[int, int, int]]:
-    """Channels, layers and transformer blocks of each level of the UNet's way down."""
+    """Channels, layers and transformer blocks of each level of the UNet.
+
+    As many transformer blocks as any layer of the level has on either way: where another lacks some, they are missing.
+    """
     levels: list[tuple[int, int, int]] = []
-    depths = _depths(header)
+    depths, depths_up = _depths(header, "input_blocks."), _depths(header, "output_blocks.")
     width = layers = depth = 0
     for block in range(1, max(depths, default=-1) + 2):
         resnet = header.shape(f"{_UNET}input_blocks.{block}.0.in_layers.2.weight")
         if resnet is not None:
-            width, layers, depth = resnet[0], layers + 1, depths[block]
+            width, layers, depth = resnet[0], layers + 1, max(depth, depths[block])
         elif layers:
             levels.append((width, layers, depth))
-            layers = 0
+            layers = depth = 0
     if not levels:
         raise _lacks(header, "a UNet in the original layout")
+    above = 0
+    for level, (width, layers, depth) in reversed([*enumerate(levels)]):
+        up = range(above, above + layers + 1)
+        levels[level] = width, layers, max(depth, *(depths_up.get(block, 0) for block in up))
+        above += layers + 1
     return levels
 
 
-#: A block on the UNet's way down, and a transformer block in it, each by its number.
-_BLOCK = re.compile(rf"\n{re.escape(_UNET)}input_blocks\.(\d{{1,4}})\.(?:1\.transformer_blocks\.(\d{{1,4}})\.)?")
-
-
-def _depths(header: Header) -> dict[int, int]:
-    """Transformer blocks in each block of the UNet's way down, by their numbers; all names are looked at once."""
+def _depths(header: Header, way: str) -> dict[int, int]:
+    """Transformer blocks in each block of a way through the UNet, by their numbers; all names are looked at once."""
+    pattern = rf"\n{re.escape(_UNET + way)}(\d{{1,4}})\.(?:1\.transformer_blocks\.(\d{{1,4}})\.)?"
     depths: dict[int, int] = {}
-    for block, transformer in _BLOCK.findall(header.names):
+    for block, transformer in re.findall(pattern, header.names):
         depths[int(block)] = max(depths.get(int(block), 0), int(transformer or -1) + 1)
     return depths
 
@@ -325,8 +359,9 @@ def vae_config(header: Header, family: str) -> Config:
         raise _lacks(header, "a VAE", hint)
     diffusers = not prefix and is_diffusers_vae(header)
     down = prefix + ("encoder.down_blocks." if diffusers else "encoder.down.")
+    up = prefix + ("decoder.up_blocks." if diffusers else "decoder.up.")
     block = "resnets" if diffusers else "block"
-    levels = _count(header, down)
+    levels = max(_count(header, down), _count(header, up))
     channels = [_shape(header, f"{down}{level}.{block}.0.conv1.weight")[0] for level in range(levels)]
     quantised = header.has(f"\n{prefix}quant_conv.", f"\n{prefix}post_quant_conv.")
     return {
@@ -336,7 +371,7 @@ def vae_config(header: Header, family: str) -> Config:
         "out_channels": _shape(header, prefix + "decoder.conv_out.weight")[0],
         "latent_channels": _shape(header, prefix + "encoder.conv_out.weight")[0] // 2,
         "block_out_channels": channels,
-        "layers_per_block": _count(header, f"{down}0.{block}."),
+        "layers_per_block": max(_count(header, down, f"{block}."), _count(header, up, f"{block}.") - 1),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "norm_num_groups": math.gcd(32, *channels),
@@ -418,9 +453,10 @@ def _asked(family: str) -> Driven:
     return known.driven
 
 
-def _count(header: Header, prefix: str) -> int:
-    """How many numbered parts follow `prefix`: one more than the highest number, or none."""
-    numbers = re.findall(rf"\n{re.escape(prefix)}(\d{{1,4}})\.", header.names)
+def _count(header: Header, prefix: str, within: str = "") -> int:
+    """How many numbered parts follow `prefix`, or `within` any of those: one more than the highest number, or none."""
+    place = re.escape(prefix) + (rf"\d{{1,4}}\.{re.escape(within)}" if within else "")
+    numbers = re.findall(rf"\n{place}(\d{{1,4}})\.", header.names)
     return max(map(int, numbers), default=-1) + 1
 
 

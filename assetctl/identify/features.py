@@ -305,6 +305,7 @@ class Family:
         variant: What variant of the family the features show, or `None`.
         contract: What tensors must show for it to be certain or likely, in a line for people.
         latents: Name of the space of its latents: families that share one share VAEs. Its own name by default.
+        other_latents: The same of those of its models whose latents are others.
         latent_channels: Channels of its latents, where known.
         text_width: Width of an embedding's vectors, the sum over its text encoders, where embeddings are used with it.
         clip: How its text encoders of CLIP's meet a long prompt; `None` where it has none.
@@ -327,6 +328,7 @@ class Family:
     variant: Callable[[Features], str | None] | None = None
     contract: str = ""
     latents: str | None = None
+    other_latents: tuple[str, ...] = ()
     latent_channels: int | None = None
     text_width: int | None = None
     clip: Reading | None = None
@@ -340,6 +342,16 @@ class Family:
     def latent_space(self) -> str:
         """The space of its latents, by name."""
         return self.latents or self.name
+
+    @property
+    def latent_spaces(self) -> frozenset[str]:
+        """The spaces of the latents of all its models, by name."""
+        return frozenset({self.latent_space, *self.other_latents})
+
+    @property
+    def tells_latents(self) -> bool:
+        """Whether it says whose its latents are, or how its own VAEs show."""
+        return bool(self.latents or self.other_latents) or any("vae" in sign.kinds for sign in self.signs)
 
 
 #: How a feed-forward is built.

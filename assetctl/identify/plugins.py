@@ -83,7 +83,7 @@ def sharing_latents(name: str | None) -> tuple[str, ...]:
     family = family_called(name)
     if family is None:
         return ()
-    return tuple(each.name for each in families() if each.latent_space == family.latent_space and each.name != name)
+    return tuple(each.name for each in families() if each.latent_spaces & family.latent_spaces and each.name != name)
 
 
 def driven_families() -> tuple[str, ...]:

@@ -296,6 +296,38 @@ HALVES = {
 }
 
 
+def broken_halves(tensors: Tensors, ending: Callable[[str], Iterable[str]] | None = None) -> dict[str, tuple[str, str]]:
+    """Halves of a LoRA that are broken, by their names: the module, and what such modules do.
+
+    Args:
+        tensors: Its tensors, as `plain_tensors` has them.
+        ending: Those of their names that end so, where they were sorted before.
+    """
+    named = ending or (lambda end: [name for name in tensors if name.endswith(end)])
+    found = {}
+    for down, up in HALVES.items():
+        for name in named(down):
+            module = name[: -len(down)]
+            if (wrong := _damage(tensors[name]["shape"], tensors.get(module + up))) is not None:
+                found[name] = module, wrong
+        for name in named(up):
+            if (module := name[: -len(up)]) + down not in tensors:
+                found[name] = module, "lack the half that leads down"
+    return found
+
+
+def _damage(down: Shape, other: Mapping[str, Any] | None) -> str | None:
+    """What modules do whose halves are broken as these are: the first one's shape, and the second one."""
+    if other is None:
+        return "lack the half that leads up"
+    up = other["shape"]
+    if 0 in down or 0 in up:
+        return "are of rank 0"
+    if len(down) > 1 and len(up) > 1 and down[0] != up[1]:
+        return "have halves of different ranks"
+    return None
+
+
 def _product(tensors: Tensors, module: str, mark: str) -> Shape:
     down, up = _shape(tensors, module + mark), _shape(tensors, module + HALVES[mark])
     into = down[1:] if len(down) > 1 else [UNSEEN]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
+from identify.networks import diffusers_unet, flux, kohya, parts, peft, whole
 from selections import lora_use, selection_of
 
 from assetctl.compat import rules
@@ -70,6 +71,46 @@ def test_lora_of_another_family_is_an_error(asset: Make, family: str):
     assert "sd1" in finding.message
 
 
+CHROMA = flux(modulation=False)
+SDXL_ATTENTION = parts(diffusers_unet("sdxl"), "attn")
+
+
+@pytest.mark.parametrize(
+    ("family", "network", "taken_for", "changes"),
+    [
+        ("chroma", whole(CHROMA), "flux1", peft(CHROMA, "diffusion_model.")),
+        ("kolors", whole(diffusers_unet("sdxl")), "sdxl", peft(SDXL_ATTENTION, "unet.")),
+    ],
+    ids=["chroma", "kolors"],
+)
+def test_a_lora_whose_tensors_fit_the_checkpoints_family_too_is_no_error(
+    asset: Make, family: str, network: dict[str, list[int]], taken_for: str, changes: dict[str, list[int]]
+):
+    checkpoint = asset("base", "diffusion-model", family, network)
+    lora = asset("style", "lora", taken_for, changes)
+    report = run_rules(selection_of(checkpoint, (lora_use(lora),)))
+    assert [(each.rule, each.severity) for each in report.findings] == [
+        ("family", "warning"),
+        ("parts_elsewhere", "info"),
+    ]
+    assert report.coverage[0].matched > 0
+    (finding,) = found("family", checkpoint, lora)
+    assert f"assetctl edit style --family {family}" in str(finding.hint)
+    (finding,) = found("family", checkpoint, replace(lora, base_model="Its page says so"))
+    assert finding.severity == "error"
+    narrow = asset("narrow", "diffusion-model", family, {name: [8, *shape[1:]] for name, shape in network.items()})
+    judged = run_rules(selection_of(narrow, (lora_use(lora),)))
+    assert [each.rule for each in judged.findings if each.severity == "error"] == ["coverage"]
+
+
+def test_a_lora_that_proves_its_family_is_an_error_beside_another(asset: Make):
+    clip = low_rank("lora_te1_text_model_encoder_layers_0_self_attn_q_proj", 768, [768])
+    clip |= low_rank("lora_te2_text_model_encoder_layers_0_self_attn_q_proj", 1280, [1280])
+    lora = asset("style", "lora", "sdxl", kohya(SDXL_ATTENTION) | clip)
+    (finding,) = found("family", asset("base", "diffusion-model", "kolors", whole(SDXL_ATTENTION)), lora)
+    assert finding.severity == "error"
+
+
 def test_refiner_is_another_family_than_sdxl(asset: Make):
     refiner = replace(checkpoint_of(asset), family="sdxl-refiner")
     assert len(found("family", refiner, lora_of(asset, family="sdxl"))) == 1
@@ -85,6 +126,69 @@ def test_without_a_checkpoint_loras_are_compared_with_each_other(asset: Make):
 def test_vae_fits_every_family_with_the_same_latents(asset: Make, family: str | None, count: int):
     vae = asset("vae", "vae", family, {"decoder.conv_in.weight": [4, 4, 3, 3]})
     assert len(found("family", checkpoint_of(asset), vae=vae)) == count
+
+
+IMAGE, VIDEO = "decoder.conv_in.weight", "decoder.conv1.weight"
+
+
+def vae_of(asset: Make, family: str | None, name: str = IMAGE, channels: int = 4) -> Asset:
+    kernel = [3, 3] if name == IMAGE else [3, 3, 3]
+    return asset("vae", "vae", family, {name: [8, channels, *kernel], "decoder.mid.block_1.conv1.weight": [8, 8]})
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "channels", "label"),
+    [
+        ("kolors", IMAGE, 4, None),
+        ("auraflow", IMAGE, 4, None),
+        ("pixart", IMAGE, 4, None),
+        ("pixart", IMAGE, 4, "sd1"),
+        ("pixart", IMAGE, 4, "sdxl"),
+        ("chroma", IMAGE, 16, None),
+        ("z-image", IMAGE, 16, "flux1"),
+        ("lumina2", IMAGE, 16, "flux1"),
+        ("hidream", IMAGE, 16, "flux1"),
+        ("wan", VIDEO, 16, "qwen-image"),
+        ("cosmos", VIDEO, 16, None),
+        ("cosmos", VIDEO, 16, "wan"),
+        ("krea2", VIDEO, 16, "qwen-image"),
+        ("hunyuan-video", "decoder.conv_in.conv.weight", 16, None),
+        ("svd", IMAGE, 4, None),
+    ],
+)
+def test_a_vae_of_the_same_latents_fits_whatever_it_is_called_after(
+    asset: Make, family: str, name: str, channels: int, label: str | None
+):
+    vae = vae_of(asset, label, name, channels)
+    report = run_rules(selection_of(replace(checkpoint_of(asset), family=family), vae=vae))
+    assert not [each for each in report.findings if each.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "channels", "label"),
+    [
+        ("chroma", IMAGE, 16, "sd3"),
+        ("kolors", IMAGE, 4, "sd1"),
+        ("qwen-image", VIDEO, 48, "wan"),
+        ("krea2", VIDEO, 48, "wan"),
+        ("hunyuan-video", VIDEO, 16, None),
+        ("wan", IMAGE, 4, None),
+        ("sana", IMAGE, 4, None),
+    ],
+)
+def test_a_vae_of_other_latents_does_not_fit(asset: Make, family: str, name: str, channels: int, label: str | None):
+    vae = vae_of(asset, label, name, channels)
+    report = run_rules(selection_of(replace(checkpoint_of(asset), family=family), vae=vae))
+    assert [each for each in report.findings if each.severity == "error"]
+
+
+def test_where_models_of_a_family_differ_in_their_latents_it_is_left_open(asset: Make):
+    pixart, svd = (replace(checkpoint_of(asset), family=family) for family in ("pixart", "svd"))
+    for label in (None, "sdxl"):
+        (finding,) = found("unknown_family", pixart, vae=vae_of(asset, label))
+        assert finding.severity == "info"
+    (finding,) = found("unknown_family", svd, vae=vae_of(asset, None))
+    assert (finding.severity, "Nothing is known" in finding.message) == ("warning", True)
 
 
 def test_unknown_family_is_a_warning_with_the_command_that_sets_it(asset: Make):

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from generation import tiny
 
-from assetctl.errors import GenerationError
+from assetctl.errors import GenerationError, UnusableError
 from assetctl.files.safetensors import Header
 from assetctl.generation.configuration import (
+    check_single_file,
     scheduler_config,
     text_encoder_configs,
     unet_config,
@@ -129,6 +130,83 @@ def test_a_configuration_is_written_with_the_checkpoints_own_numbers(tmp_path: P
         == "v_prediction"
     )
     check_folder(folder, "sd1")
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [{"edm_mean": [1, 4, 1, 1], "edm_std": [1, 4, 1, 1]}, {"edm_vpred.sigma_max": [], "edm_vpred.sigma_min": []}],
+    ids=["Playground v2.5", "CosXL"],
+)
+def test_a_checkpoint_that_is_sampled_as_edm_is_refused(tmp_path: Path, marks: dict[str, list[int]]):
+    tiny.write_vocabulary(tmp_path / "clip")
+    plain = small_header(len(json.loads((tmp_path / "clip" / "vocab.json").read_text("utf-8"))))
+    more = {name: {"dtype": "F32", "shape": shape} for name, shape in marks.items()}
+    header = Header(plain.path, 0, 0, plain.tensors | more, {})
+    assert check_single_file(plain, "sd1", tmp_path / "clip") == ()
+    with pytest.raises(UnusableError, match="EDM"):
+        check_single_file(header, "sd1", tmp_path / "clip")
+    with pytest.raises(UnusableError, match="EDM"):
+        write_configuration(header, "sd1", None, tmp_path / "clip", tmp_path / "out")
+
+
+ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata"),
+    [
+        ({f"{ATTENTION}.weight_scale": []}, {}),
+        ({f"{ATTENTION}.comfy_quant": [26]}, {}),
+        ({}, {"_quantization_metadata": '{"layers": {}}'}),
+    ],
+    ids=["weight_scale", "comfy_quant", "metadata"],
+)
+def test_scales_that_are_not_applied_are_in_doubt(
+    tmp_path: Path, tensors: dict[str, list[int]], metadata: dict[str, str]
+):
+    tiny.write_vocabulary(tmp_path / "clip")
+    plain = small_header(len(json.loads((tmp_path / "clip" / "vocab.json").read_text("utf-8"))))
+    more = {name: {"dtype": "F32", "shape": shape} for name, shape in tensors.items()}
+    (doubt,) = check_single_file(Header(plain.path, 0, 0, plain.tensors | more, metadata), "sd1", tmp_path / "clip")
+    assert "scaled" in doubt
+    read = {f"{ATTENTION}.scale_input": {"dtype": "F32", "shape": []}}
+    assert check_single_file(Header(plain.path, 0, 0, plain.tensors | read, {}), "sd1", tmp_path / "clip") == ()
+
+
+def without(header: Header, *starts: str) -> Header:
+    left = {name: entry for name, entry in header.tensors.items() if not name.startswith(starts)}
+    assert len(left) < len(header.tensors)
+    return Header(header.path, 0, 0, left, {})
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ("model.diffusion_model.input_blocks.8.1.transformer_blocks.9.",),
+        tuple(f"model.diffusion_model.input_blocks.{block}.1.transformer_blocks.9." for block in (7, 8)),
+        tuple(
+            f"model.diffusion_model.{block}.1.transformer_blocks.9."
+            for block in ("input_blocks.7", "input_blocks.8", *(f"output_blocks.{block}" for block in range(3)))
+        ),
+        ("first_stage_model.encoder.down.3.",),
+        ("first_stage_model.encoder.down.0.block.1.",),
+        ("first_stage_model.decoder.up.0.block.2.",),
+    ],
+    ids=["one block", "the way down", "all but the middle", "a level", "a layer", "a layer of the decoder"],
+)
+def test_the_last_parts_of_a_network_are_missed_where_any_other_shows_them(corpus: Path, missing: tuple[str, ...]):
+    header, words = header_of(corpus, "sdxl-base"), corpus / "diffusers-configs" / "sdxl" / "tokenizer"
+    assert check_single_file(header, "sdxl", words) == ()
+    with pytest.raises(UnusableError, match="lacks"):
+        check_single_file(without(header, *missing), "sdxl", words)
+
+
+@pytest.mark.parametrize("layers", [11, 7, 6, 1])
+def test_a_text_encoder_of_few_layers_is_in_doubt(corpus: Path, layers: int):
+    header, words = header_of(corpus, "sd15"), corpus / "diffusers-configs" / "sd15" / "tokenizer"
+    place = "cond_stage_model.transformer.text_model.encoder.layers."
+    (doubt,) = check_single_file(without(header, *(f"{place}{gone}." for gone in range(layers, 12))), "sd1", words)
+    assert f"has {layers} layers, where others have 12" in doubt
 
 
 def test_a_tokenizer_of_another_vocabulary_or_none_is_refused(tmp_path: Path):

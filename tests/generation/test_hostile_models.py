@@ -376,12 +376,27 @@ def test_a_lora_of_far_more_tensors_than_there_are_modules_is_refused_at_once(mo
     import torch
     from safetensors.torch import save_file
 
-    tensors = {f"lora_unet_m{number}.lora_up.weight": torch.zeros(1, 1 + number % 50) for number in range(5000)}
+    ranks = {f"lora_unet_m{number}": 1 + number % 50 for number in range(2500)}
+    tensors = {f"{module}.lora_up.weight": torch.zeros(1, rank) for module, rank in ranks.items()}
+    tensors |= {f"{module}.lora_down.weight": torch.zeros(rank, 1) for module, rank in ranks.items()}
     save_file(tensors, tmp_path / "many.safetensors")
     start = time.monotonic()
     with pytest.raises(UnusableError, match="LoRA many does not fit the checkpoint"):
         ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(tmp_path / "many.safetensors", "lora", "sd1"), 1.0)]))
     assert time.monotonic() - start < fair(10)
+
+
+@pytest.mark.parametrize("half", ["lora_A", "lora_B"])
+@pytest.mark.parametrize("module", ["unet.mid_block.attentions.0.proj_in", "text_encoder.encoder.layers.0.mlp.fc1"])
+def test_a_lora_that_lacks_a_half_is_refused_as_check_refuses_it(
+    models: Models, tmp_path: Path, module: str, half: str
+):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({f"{module}.{half}.weight": torch.zeros(4, 4)}, tmp_path / "half.safetensors")
+    with pytest.raises(UnusableError, match="LoRA half is damaged: 1 of its modules lack the half"):
+        ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(tmp_path / "half.safetensors", "lora", "sd1"), 1.0)]))
 
 
 def test_whether_a_lora_has_too_many_tensors_does_not_depend_on_those_that_are_on(models: Models, tmp_path: Path):

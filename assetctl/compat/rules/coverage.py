@@ -47,7 +47,7 @@ def check(context: Context) -> Iterator[Finding]:
 def _said_otherwise(context: Context, lora: Asset, covered: Coverage, checkpoint: Asset) -> bool:
     """Whether another rule says it better: `family`, `parts_elsewhere` or `damaged_lora`."""
     if None not in (lora.family, checkpoint.family) and lora.family != checkpoint.family:
-        return True
+        return not context.may_be(lora, checkpoint.family)
     if covered.matched or covered.shape_conflicts or covered.unmatched:
         return False
     changes = context.changes(lora)

@@ -54,5 +54,8 @@ def _is_whole(context: Context, checkpoint: Asset) -> bool:
 def _loras(context: Context, checkpoint: Asset) -> list[Asset]:
     """Those that can be read and are not of another family anyway."""
     return [
-        lora for lora in context.loras if lora.family in (None, checkpoint.family) and context.header(lora) is not None
+        lora
+        for lora in context.loras
+        if (lora.family in (None, checkpoint.family) or context.may_be(lora, checkpoint.family))
+        and context.header(lora) is not None
     ]

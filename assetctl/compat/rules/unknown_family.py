@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 RULE = Rule(
     "unknown_family",
     "The family of every asset is known. That of a VAE need not be, where all that it could be share their latents.",
-    {"warning": "Whether an asset fits cannot be told.", "info": "A VAE may be for the checkpoint's family, or not."},
+    {"warning": "Whether an asset fits cannot be told.", "info": "A VAE may be for the checkpoint, or not."},
 )
 
 
 def check(context: Context) -> Iterator[Finding]:
     """Name the assets without a family, and the families that each could be of."""
     for asset in dict.fromkeys(context.selection.assets()):
-        if asset.family is None and asset.kind == "vae":
+        if asset.kind == "vae":
             yield from _of_vae(context, asset)
         elif asset.family is None:
             message = f"The family of {asset.name} is unknown, so nobody can tell what it works with."
@@ -44,15 +44,23 @@ def _of_vae(context: Context, vae: Asset) -> Iterator[Finding]:
     own = None if checkpoint is None else family_called(checkpoint.family)
     if checkpoint is None or own is None:
         return
-    allowed = context.families_of(vae)
-    spaces = {family.latent_space for family in map(family_called, allowed) if family is not None}
-    if own.latent_space in spaces and len(spaces) > 1:
-        message = f"{vae.name} may be for {' or '.join(allowed)}: its tensors do not tell."
-        hint = _setting(context, vae, str(checkpoint.family))
-        yield RULE.finding("info", message, f"{hint}, for example.", vae, checkpoint)
+    allowed = context.families_of(vae) if vae.family is None else (vae.family,)
+    spaces = {space for family in map(family_called, allowed) if family is not None for space in family.latent_spaces}
+    if own.other_latents and spaces & own.latent_spaces:
+        message = f"Not all models of {own.name} have the same latents, so nobody can tell whether {vae.name} fits."
+        yield RULE.finding("info", message, f"The page of {checkpoint.name} says which VAE it takes.", vae, checkpoint)
+    elif vae.family is not None:
+        return
     elif not spaces and context.header(vae) is not None:
         message = f"Nothing is known of what {vae.name} was made for, so nobody can tell whether it fits."
         yield RULE.finding("warning", message, f"{_setting(context, vae, 'FAMILY')}.", vae, checkpoint)
+    elif spaces and not own.tells_latents:
+        message = f"Nothing is known of the VAEs that {own.name} takes, so nobody can tell whether {vae.name} fits."
+        yield RULE.finding("warning", message, f"{_setting(context, vae, own.name)}.", vae, checkpoint)
+    elif spaces & own.latent_spaces and len(spaces) > 1:
+        message = f"{vae.name} may be for {' or '.join(allowed)}: its tensors do not tell."
+        hint = _setting(context, vae, own.name)
+        yield RULE.finding("info", message, f"{hint}, for example.", vae, checkpoint)
 
 
 def _where_to_look(context: Context, asset: Asset) -> str:

@@ -19,7 +19,10 @@ RULE = Rule(
     {"error": "The VAE has another number of latent channels."},
 )
 
-_NAMES = ("decoder.conv_in.weight", "first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight")
+_NAMES = (
+    "decoder.conv_in.weight", "first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight",
+    "decoder.conv1.weight",  # of Wan, as its authors name it
+)  # fmt: skip
 
 
 def check(context: Context) -> Iterator[Finding]:

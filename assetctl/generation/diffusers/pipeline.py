@@ -20,7 +20,16 @@ from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.families import build_of
 from assetctl.generation.folders import hand_over, hand_over_vae, link
 from assetctl.samplers import SAMPLERS
-from assetctl.tensors.adapters import EMBEDDINGS, ENDINGS, as_kohya, kohya_name, unsupported_method, with_adapters_names
+from assetctl.tensors.adapters import (
+    EMBEDDINGS,
+    ENDINGS,
+    as_kohya,
+    broken_halves,
+    kohya_name,
+    plain_tensors,
+    unsupported_method,
+    with_adapters_names,
+)
 from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
@@ -241,6 +250,12 @@ def _check(lora: PlannedUse) -> None:
             f"The LoRA {lora.name} is a {method}, which cannot be applied faithfully.",
             "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts.",
         )
+    # of a text encoder's, a half that is missing stays as peft makes it, which is random where it leads down
+    broken = list(broken_halves(plain_tensors(header)).values())
+    if broken:
+        module, what = broken[0]
+        message = f"The LoRA {lora.name} is damaged: {len(broken)} of its modules {what}, {module} for one."
+        raise UnusableError(message, _ELSEWHERE)
 
 
 def _load(pipeline: DiffusionPipeline, name: str, lora: PlannedUse) -> None:

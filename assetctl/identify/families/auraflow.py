@@ -45,5 +45,6 @@ FAMILY = Family(
     contract=(
         "Double or single layers by name, 3072 wide: certain. The attention of single layers alone: shared with FLUX.1."
     ),
+    latents="sdxl",
     latent_channels=4,
 )

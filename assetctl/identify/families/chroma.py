@@ -62,5 +62,6 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"chroma", "Chroma"),),
     contract="A guidance network of its own, 5120 wide: certain. Its LoRAs are shared with FLUX.1.",
+    latents="flux1",
     latent_channels=16,
 )

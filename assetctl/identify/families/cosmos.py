@@ -60,4 +60,6 @@ FAMILY = Family(
         "Cosmos 1's three in one: certain. Blocks as wide that attend twice, to text 1024 wide: certain beside "
         "Cosmos's modulation, else likely."
     ),
+    other_latents=("wan",),  # of Cosmos-Predict2, and of what is built on it
+    latent_channels=16,
 )

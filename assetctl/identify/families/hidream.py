@@ -35,5 +35,6 @@ FAMILY = Family(
     contract=(
         "Double and single stream blocks by name, 2560 wide: certain. An embedding with a vector for Llama: likely."
     ),
+    latents="flux1",
     latent_channels=16,
 )

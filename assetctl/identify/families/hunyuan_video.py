@@ -6,7 +6,19 @@ HunyuanVideo 1.5 is 2048 wide. HunyuanImage names its blocks alike, and is 3584 
 from __future__ import annotations
 
 from assetctl.identify.features import WHOLE, Family, Sign
-from assetctl.identify.signs import DOUBLE, FLAT, NO, SINGLE, UNET, WIDTH, given, taken
+from assetctl.identify.signs import (
+    DOUBLE,
+    FLAT,
+    LATENT,
+    NO,
+    SINGLE,
+    UNET,
+    VOLUMETRIC,
+    WIDTH,
+    YES,
+    given,
+    taken,
+)
 
 _OWN = (
     "^double_blocks.0.img_mlp.fc1.", "^double_blocks.0.txt_mlp.fc1.", "^double_blocks.0.img_mod.linear.",
@@ -43,6 +55,8 @@ _DOUBLE = (
 _PARTS = ("lora",)
 
 _SIGNS = (
+    Sign("possible", "its latents have 16 channels and a time axis", ("vae",), (("decoder.conv_in.conv.",),),
+         measures={LATENT: (16,), VOLUMETRIC: YES}),
     Sign("certain", "its blocks and token refiner are HunyuanVideo's, and as wide", needs=(_OWN,),
          measures={UNET: NO, _INTO: _WIDTHS}),
     Sign("certain", "its blocks attend as HunyuanVideo's do, and are as wide", needs=(_ATTENTION,), lacks=_OTHER,

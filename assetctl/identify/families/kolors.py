@@ -35,5 +35,6 @@ FAMILY = Family(
         "Text of width 2048 behind a projection of text states 4096 wide, or a condition of 5632: certain. An IP-"
         "Adapter whose resampler is 2048 wide: likely. Attention alone is shared with SDXL."
     ),
+    latents="sdxl",
     latent_channels=4,
 )

@@ -49,4 +49,6 @@ FAMILY = Family(
         "Gated attention 6144 wide, a fusion of text layers 2560 wide, or more than eight transformer blocks 6144 "
         "wide: certain."
     ),
+    latents="wan",  # by way of Qwen-Image's VAE
+    latent_channels=16,
 )

@@ -51,5 +51,6 @@ FAMILY = Family(
         "A network of layers 2304 wide, that attend once or are 9216 within: certain. "
         "A LoRA of such, of no more than 26: likely."
     ),
+    latents="flux1",
     latent_channels=16,
 )

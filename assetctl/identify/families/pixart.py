@@ -55,5 +55,6 @@ FAMILY = Family(
         "certain. A LoRA of the same: likely, as Latte has such blocks. Attention alone: shared with the smaller "
         "Sana."
     ),
+    other_latents=("sd1", "sdxl"),  # of Alpha, and of Sigma
     latent_channels=4,
 )

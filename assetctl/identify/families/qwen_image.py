@@ -78,5 +78,6 @@ FAMILY = Family(
         "more than 12 blocks, or more than 20 joint blocks 3072 wide: certain. A LoRA of fewer: likely, as Mage-Flow "
         "has such. Attention of fewer: likely or shared, by how it is named."
     ),
+    latents="wan",
     latent_channels=16,
 )

@@ -20,5 +20,6 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"z[-_ ]?image[-_ ]?turbo", "ZImageTurbo"),),
     contract="Layers 3840 wide: certain.",
+    latents="flux1",
     latent_channels=16,
 )
