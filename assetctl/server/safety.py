@@ -113,7 +113,7 @@ class Guard:
             hint = "Ask it by the address that `assetctl serve` printed."
             return _Refusal(403, "forbidden", f"This server does not go by the name {host!r:.60}.", hint)
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        foreign = origin is not None and _place(origin) != headers.get("host", "").lower()
         if foreign or _is_from_a_page(method, path, headers):
             return _Refusal(403, "forbidden", "A page of another site asked.", "Only pages of this server may.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -168,6 +168,14 @@ def _is_from_a_page(method: str, path: str, headers: Mapping[str, str]) -> bool:
 _APIS = ("/v1/", "/sdapi/", "/internal/", "/queue/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\s]+)(:[0-9]{1,5})?")
+
+
+def _place(origin: str) -> str | None:
+    """The host and port in an Origin header; `None` where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _host(header: str) -> str:

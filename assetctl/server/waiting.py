@@ -130,7 +130,7 @@ class Fields(Endpoint):
             UsageError: As of any endpoint; `reference` is the field.
         """
         declared = self.body or {}
-        fields = read_object(data) if data else {}
+        fields = self.fields_of(data)
         for name, value in fields.items():
             with about(name):
                 if name in declared:
@@ -143,3 +143,7 @@ class Fields(Endpoint):
                 with about(name):
                     raise UsageError(f"{self.path} needs {name}.", f"It takes: {', '.join(declared)}.")
         return fields
+
+    def fields_of(self, data: bytes) -> dict[str, Any]:
+        """What the body says, before it is checked."""
+        return read_object(data) if data else {}

@@ -257,7 +257,7 @@ def test_no_name_or_two_are_turned_away(server):
     "said",
     [
         {"Origin": "null"}, {"Origin": "http://evil.example"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": ""},
-        {"Origin": "http://127.0.0.1"}, {"Origin": "file://"}, {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://127.0.0.1"}, {"Origin": "file://"}, {"Origin": "http://["}, {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
     ],
