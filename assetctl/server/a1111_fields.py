@@ -150,7 +150,7 @@ _SHOWN = re.compile(
 class Txt2Img(Fields):
     """`txt2img`, which takes numbers that are written as texts, as A1111 does."""
 
-    def fields_of(self, data: bytes) -> dict[str, Any]:
+    def fields_of(self, data: bytes | bytearray) -> dict[str, Any]:
         """What the body says, before it is checked."""
         fields = super().fields_of(data)
         return {name: _number(value) if name in _NUMBERS else value for name, value in fields.items()}

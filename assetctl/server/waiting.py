@@ -123,7 +123,7 @@ def not_yet(field: str, hint: str = "Leave it out.") -> UnusableError:
 class Fields(Endpoint):
     """An endpoint whose errors say which field they are about."""
 
-    def body_of(self, data: bytes) -> dict[str, Any]:
+    def body_of(self, data: bytes | bytearray) -> dict[str, Any]:
         """The body's fields.
 
         Raises:
@@ -144,6 +144,6 @@ class Fields(Endpoint):
                     raise UsageError(f"{self.path} needs {name}.", f"It takes: {', '.join(declared)}.")
         return fields
 
-    def fields_of(self, data: bytes) -> dict[str, Any]:
+    def fields_of(self, data: bytes | bytearray) -> dict[str, Any]:
         """What the body says, before it is checked."""
         return read_object(data) if data else {}
