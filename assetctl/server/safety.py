@@ -167,8 +167,8 @@ def _is_from_a_page(method: str, path: str, headers: Mapping[str, str]) -> bool:
     return not (method == "GET" and shown and not path.startswith(_APIS))
 
 
-#: Where answers are for programs; asking some of them costs something.
-_APIS = ("/v1/", "/sdapi/", "/internal/", "/queue/")
+#: Where answers are for programs, and parts of pages; asking some of them costs something.
+_APIS = ("/v1/", "/sdapi/", "/internal/", "/queue/", "/page/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\s]+)(:[0-9]{1,5})?")
 

@@ -255,6 +255,8 @@ def test_of_two_jobs_each_is_seen_and_cancelled(tmp_path, browser):
         tab.fill("#prompt", "slow")
         tab.click("#generate")
         tab.wait_for_function("() => document.getElementById('progress').value > 0")
+        assert "step" in tab.inner_text("#step")
+        assert "step" not in tab.inner_text("#state")
         tab.click("#generate")
         playwright.expect(tab.locator("#state")).to_contain_text("waits")
         first, second = (job.id for job in slow.registry.jobs.latest(2))
@@ -265,6 +267,7 @@ def test_of_two_jobs_each_is_seen_and_cancelled(tmp_path, browser):
         tab.click("#cancel")
         assert slow.await_job(second)["status"] == "cancelled"
         playwright.expect(tab.locator("#cancel")).to_be_hidden()
+        playwright.expect(tab.locator("#step")).to_have_text("")
 
 
 @pytest.mark.slow
@@ -280,6 +283,37 @@ def test_a_verdict_is_none_of_what_stood_there_before(server, browser):
         assert tab.locator("#findings .finding").count() == 1
         tab.click("[data-place=lora] summary")
         tab.wait_for_selector("#offered-lora .finding.error")
+
+
+@pytest.mark.slow
+def test_jobs_that_do_not_change_keep_the_focus(server, browser):
+    server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn"})
+    with opened(browser, server.url) as tab:
+        tab.goto(f"{server.url}/jobs")
+        for swapped in (True, False):  # at first the page is compared with nothing
+            tab.focus(".made a")
+            tab.evaluate("() => { window.had = document.querySelector('.made a'); }")
+            with tab.expect_response(f"{server.url}/jobs"):
+                pass
+            tab.wait_for_timeout(500)
+            assert tab.evaluate("() => document.activeElement.matches('.made a')")
+            assert tab.evaluate("() => !document.contains(window.had)") == swapped
+
+
+@pytest.mark.slow
+def test_how_much_is_found_is_told_and_back_leaves_the_search(server, browser, monkeypatch):
+    monkeypatch.setattr("assetctl.server.page._CARDS", 2)
+    with opened(browser, server.url) as tab:
+        tab.goto(server.url)
+        pages = tab.evaluate("() => history.length")
+        tab.fill("[name=q]", "whiskers")
+        playwright.expect(tab.locator("#told")).to_have_text("1 asset")
+        tab.fill("[name=q]", "")
+        playwright.expect(tab.locator("#told")).to_have_text("3 assets")
+        assert tab.evaluate("() => history.length") == pages
+        tab.click("text=Next page")
+        playwright.expect(tab.locator(".card")).to_have_count(1)
+        playwright.expect(tab.locator("#found")).to_be_focused()
 
 
 @pytest.mark.slow

@@ -276,7 +276,7 @@ def test_a_page_of_another_site_is_turned_away(server, said, method):
 
 def test_a_link_of_another_site_leads_to_pages_alone(server):
     said = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    wanted = {"/": 200, "/history": 200, "/docs": 200}
+    wanted = {"/": 200, "/history": 200, "/docs": 200, "/page/found?q=x": 403, "/page/fits/dawn": 403}
     wanted |= dict.fromkeys(("/v1/pull/plan?reference=x", "/v1/assets", "/sdapi/v1/options", "/queue/status"), 403)
     assert {path: server.get(path, headers=said).status for path in wanted} == wanted
 

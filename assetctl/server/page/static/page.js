@@ -116,6 +116,21 @@ async function copied(element) {
 const ended = (said) => ["done", "failed", "cancelled"].includes(said.status);
 const amount = (bytes) => bytes < 1e6 ? `${Math.round(bytes / 1e3)} KB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 
+// What htmx puts in: what has not changed stays, with who is at it; how much was found is told.
+
+let seen = "";
+document.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
+  if (target.id !== "jobs") return;
+  if (detail.serverResponse === seen) detail.shouldSwap = false;
+  seen = detail.serverResponse;
+});
+document.addEventListener("htmx:afterSwap", ({ target, detail }) => {
+  if (target.id !== "found") return;
+  const count = target.querySelector(".count");
+  if (count) tell(count.textContent);
+  if (detail.requestConfig.elt.closest(".more")) target.focus({ preventScroll: true });
+});
+
 /** A row that shows how far something is, and what became of it. */
 function coming(what) {
   const row = made("li", "", "card");
@@ -138,7 +153,10 @@ function coming(what) {
       if (total) bar.value = done / total;
       state.textContent = total ? `${what}: ${amount(done)} of ${amount(total)}` : `${what}: ${amount(done)}`;
     },
-    failed(message, hint) { row.replaceChildren(finding("error", `${what}: ${message}`, hint), ...warnings); },
+    failed(message, hint) {
+      row.replaceChildren(finding("error", `${what}: ${message}`, hint), ...warnings);
+      tell(`${what}: ${message}`);
+    },
     here(names) {
       const good = finding("good", `${what} is here`);
       for (const name of names) {
@@ -147,6 +165,7 @@ function coming(what) {
         good.firstChild.append(names.indexOf(name) ? ", " : ", as ", link);
       }
       row.replaceChildren(good, ...warnings);
+      tell(good.textContent);
     },
   };
 }
@@ -352,6 +371,13 @@ function busy() {
   find("cancel").hidden = find("progress").hidden = !jobs.length;
   find("progress").value = 0;
   find("preview").hidden = true;
+  step("");
+}
+
+/** Show how far a job is; a screen reader says it of the progress, when it is asked. */
+function step(text) {
+  find("step").textContent = text;
+  find("progress").setAttribute("aria-valuetext", text);
 }
 
 async function generate() {
@@ -369,7 +395,7 @@ async function generate() {
   follow(id, (name, said) => {
     if (name === "step") {
       find("progress").value = (said.picture - 1 + said.step / said.steps) / said.pictures;
-      state.textContent = `Picture ${said.picture} of ${said.pictures}, step ${said.step} of ${said.steps}.`;
+      step(`Picture ${said.picture} of ${said.pictures}, step ${said.step} of ${said.steps}.`);
     } else if (name === "preview") {
       find("preview").src = `data:image/png;base64,${said.image}`;
       find("preview").hidden = false;
