@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import shlex
@@ -335,15 +336,19 @@ class Reader(Lists):
 
     def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:
         """Every catalogued file by its path, or those under `folder`."""
+        if folder is None:
+            return self._known_files("", [])
+        return self._known_files("WHERE f.path >= ? AND f.path < ?", _bounds(folder))
+
+    def known_at(self, paths: Iterable[str]) -> dict[str, KnownFile]:
+        """Likewise, those that lie at one of these places."""
+        return self._known_files("WHERE f.path IN (SELECT value FROM json_each(?))", [json.dumps([*paths])])
+
+    def _known_files(self, where: str, values: Sequence[object]) -> dict[str, KnownFile]:
         query = (
             "SELECT f.path, f.asset_id, a.path, f.role, f.size, f.mtime_ns, f.sha256 "
-            "FROM files f JOIN assets a ON a.id = f.asset_id"
+            f"FROM files f JOIN assets a ON a.id = f.asset_id {where}"
         )
-        values: list[object] = []
-        if folder is not None:
-            query += " WHERE substr(f.path, 1, ?) = ?"
-            prefix = folder.rstrip(os.sep) + os.sep
-            values = [len(prefix), prefix]
         rows = self._rows(query, values, _KNOWN_FILE)
         with explained(self._path):
             check_paths([path for row in rows for path in (row[0], row[2])])
@@ -351,8 +356,7 @@ class Reader(Lists):
 
     def strays(self, root: str) -> list[Asset]:
         """Assets of the store whose recorded paths do not begin with `root`: it lay elsewhere, or was called so."""
-        start = root.rstrip(os.sep) + os.sep
-        end = start[:-1] + chr(ord(os.sep) + 1)  # just past every path that begins so
+        start, end = _bounds(root)
         outside = "SELECT id FROM assets WHERE in_store AND path {}"  # each half is answered by an index
         query = f"{outside.format('< :start')} UNION ALL {outside.format('>= :end')}"
         return self.by_ids([row[0] for row in self._rows(query, {"start": start, "end": end})])
@@ -508,6 +512,12 @@ class Reader(Lists):
         with explained(self._path):
             said = None if facts is None else _facts(from_json(facts, "what a source says"))
         return Origin(source, reference, revision, url, fetched_at, said)
+
+
+def _bounds(folder: str) -> tuple[str, str]:
+    """What paths below a folder begin with, and the first text past all of those: an index finds what lies between."""
+    start = folder.rstrip(os.sep) + os.sep
+    return start, start[:-1] + chr(ord(os.sep) + 1)
 
 
 def refuse_ambiguous(name: str, candidates: Sequence[Asset]) -> NoReturn:

@@ -36,11 +36,11 @@ def find_moved_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> N
         root: The store's folder, by its real path.
         strays: Assets of the store whose recorded paths lie elsewhere.
     """
-    there = catalog.read.known_files(str(root))
     files: dict[str, str] = {}
     assets: dict[int, str] = {}
     for former in {Path(stray.path).parent.parent for stray in strays}:  # STORE/FOLDER/NAME
         known = catalog.read.known_files(str(former))
+        there = catalog.read.known_at(_below(root, old, former) for old in known)
         moved = {old: new for old in known if (new := _followed(old, former, root, known[old], there)) is not None}
         torn = {file.asset_id for old, file in known.items() if file.role != "copy" and old not in moved}
         whole = {old: new for old, new in moved.items() if known[old].asset_id not in torn}

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from assetctl.errors import AssetctlError, NotFoundError, UnusableError
 from assetctl.server import a1111_answers as answers
-from assetctl.server.a1111_fields import CHOICES, FIELDS, TXT2IMG, job_said, kept, settings_of, usual_settings
+from assetctl.server.a1111_fields import CHOICES, FIELDS, TXT2IMG, Txt2Img, job_said, kept, settings_of, usual_settings
 from assetctl.server.app import Face, status_of
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, TEXT, Answer, Asked, Endpoint
 from assetctl.server.face import Words
@@ -161,7 +161,7 @@ class A1111(Face):
     def _written(self) -> list[Endpoint]:
         """What is sent somewhere."""
         return [
-            Fields("POST", f"{_BASE}/txt2img", self._txt2img, "Make pictures of a text.", body=TXT2IMG, open=True),
+            Txt2Img("POST", f"{_BASE}/txt2img", self._txt2img, "Make pictures of a text.", body=TXT2IMG, open=True),
             Fields(
                 "POST", f"{_BASE}/options", self._set_options, "Choose a checkpoint, a VAE, or settings.",
                 body=dict.fromkeys(CHOICES, TEXT | {"type": ["string", "null"]}), open=True,

@@ -11,7 +11,7 @@ from assetctl.options import MAX_SEED, RANDOM
 from assetctl.request import MAX_COUNT
 from assetctl.server.endpoints import PROMPT, TEXT, check_value
 from assetctl.server.requests import job_of
-from assetctl.server.waiting import about, not_yet, option_of, whole
+from assetctl.server.waiting import Fields, about, not_yet, option_of, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,9 +59,9 @@ _OBEYED: Mapping[str, _Obeyed] = {
 
 #: Fields that ask for what cannot be done, unless they have one of these values.
 _NOT_YET: Mapping[str, tuple[Any, ...]] = {
-    "restore_faces": (False,), "tiling": (False,), "enable_hr": (False,), "styles": ([], [""], ["None"]),
+    "restore_faces": (False, 0), "tiling": (False, 0), "enable_hr": (False, 0), "styles": ([], [""], ["None"]),
     "refiner_checkpoint": ("", "None"), "script_name": ("", "None"), "s_min_uncond": (0,), "firstpass_image": ("",),
-    "init_images": ([],), "mask": ("",), "infotext": ("",), "disable_extra_networks": (False,),
+    "init_images": ([],), "mask": ("",), "infotext": ("",), "disable_extra_networks": (False, 0),
     "controlnet_units": ([],),
 }  # fmt: skip
 
@@ -73,11 +73,17 @@ _HARMLESS = (
     "script_args", "force_task_id", "save_images",
 )  # fmt: skip
 
+#: Fields that are numbers.
+_NUMBERS = ("seed", "subseed", "batch_size", "n_iter", *_OBEYED)
+
+#: A number that is written as a text.
+_WRITTEN = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+
 #: All fields of `txt2img`.
 TXT2IMG: Mapping[str, Schema] = {
     **dict.fromkeys(("prompt", "negative_prompt"), _PROMPT),
     **dict.fromkeys(("sampler_name", "sampler_index", "scheduler"), _TEXT),
-    **dict.fromkeys(("seed", "subseed", "batch_size", "n_iter", *_OBEYED), _NUMBER),
+    **dict.fromkeys(_NUMBERS, _NUMBER),
     **dict.fromkeys(("send_images", "override_settings_restore_afterwards"), _FLAG),
     **dict.fromkeys(("override_settings", "alwayson_scripts"), _OBJECT),
     **{name: {} for name in (*_NOT_YET, *_HARMLESS)},
@@ -139,6 +145,21 @@ _SHOWN = re.compile(
     r"clean_temp_dir|concurrent_|interrupt_after|include_styles|prevent_screen|restore_config|prioritized_callbacks_|"
     r"forge_(?:preset|inference_memory|async_loading|pin_shared_memory)|image_browser|control_?net_).*"
 )  # fmt: skip
+
+
+class Txt2Img(Fields):
+    """`txt2img`, which takes numbers that are written as texts, as A1111 does."""
+
+    def fields_of(self, data: bytes | bytearray) -> dict[str, Any]:
+        """What the body says, before it is checked."""
+        fields = super().fields_of(data)
+        return {name: _number(value) if name in _NUMBERS else value for name, value in fields.items()}
+
+
+def _number(value: object) -> object:
+    if not isinstance(value, str) or not _WRITTEN.fullmatch(value):
+        return value
+    return float(value) if "." in value else int(value)
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,7 +277,9 @@ def _is_idle(script: object) -> bool:
     if isinstance(script, dict) and "args" in script:
         script = script["args"]
     if isinstance(script, dict):
-        return any(script.get(name) is False for name in ("enabled", "enable", "ad_enable")) or not script
+        flags = ("enabled", "enable", "ad_enable", "ad_tab_enable")
+        return not script or script.get("ad_model") == "None" or any(script.get(name) is False for name in flags)
     if isinstance(script, list):
-        return not script or script[0] is False or all(map(_is_idle, script))
+        units = [each for each in script if isinstance(each, dict) and "ad_model" in each]  # behind ADetailer's flags
+        return not script or script[0] is False or all(map(_is_idle, units or script))
     return not script or script == "None"

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Face", "make_app", "status_of"]
 
 #: Threads of what is answered at once, of what takes a processor's time, of what waits for others, of uploads on their
-#: way: as many as there are connections, for who sends slowly is to keep nobody else from it; and of large bodies, each
-#: of which is read in one go. There are few of the first two: more would share the same processor, each be slower, and
-#: keep all others from their turn.
-_THREADS = {"quick": 6, "few": 2, "slow": 16, "coming": MOST_CONNECTIONS, "large": 1}
+#: way: as many as there are connections, for who sends slowly is to keep nobody else from it; of large bodies, each
+#: of which is read in one go; and of who asks whether the server is there. There are few of the first two: more would
+#: share the same processor, each be slower, and keep all others from their turn.
+_THREADS = {"quick": 6, "few": 2, "slow": 16, "coming": MOST_CONNECTIONS, "large": 1, "health": 1}
 
 #: Bytes of bodies that are held at a time, of those that are larger than most.
 _MOST_HELD = 2**28
@@ -144,25 +144,21 @@ class _Handler:
         is_read = (endpoint.body is not None or endpoint.open) and not endpoint.upload
         if not is_read:
             return await self._worked_out(request, b"")
-        parts: list[bytes] = []
-        size = 0
+        data = bytearray()  # which grows where it is: joining pieces would keep all others waiting
         try:
             async for chunk in request.stream():
-                parts.append(chunk)
-                size += len(chunk)
+                data += chunk
                 self._limits.held += len(chunk)
-                if self._limits.held > _MOST_HELD and size > LARGEST_BODY:
+                if self._limits.held > _MOST_HELD and len(data) > LARGEST_BODY:
                     return _Heard(error_answer(503, _usage("Too many large bodies come at a time."), _LATER), request)
-            data = b"".join(parts)
-            parts.clear()
             return await self._worked_out(request, data)
         finally:
-            self._limits.held -= size
+            self._limits.held -= len(data)
 
-    async def _worked_out(self, request: Request, data: bytes) -> Response:
+    async def _worked_out(self, request: Request, data: bytes | bytearray) -> Response:
         endpoint = self._endpoint
         sort = "coming" if endpoint.upload else "slow" if endpoint.slow else "few" if endpoint.heavy else "quick"
-        sort = "large" if len(data) > LARGEST_BODY else sort
+        sort = "large" if len(data) > LARGEST_BODY else "health" if endpoint.path == "/v1/health" else sort
         if not self._is_coroutine:
             return await anyio.to_thread.run_sync(self._in_thread, request, data, limiter=self._limits[sort])
         asked = await anyio.to_thread.run_sync(self._asked, request, data, limiter=self._limits[sort])
@@ -178,7 +174,7 @@ class _Handler:
         if self._endpoint.body is not None and not self._endpoint.upload and kind not in ("application/json", ""):
             raise UsageError("The body is no JSON.", "Send it as application/json.")
 
-    def _in_thread(self, request: Request, data: bytes) -> Response:
+    def _in_thread(self, request: Request, data: bytes | bytearray) -> Response:
         asked = self._asked(request, data)
         try:
             return self._face.success(self._endpoint, self._endpoint.answer(asked))
@@ -186,7 +182,7 @@ class _Handler:
             if isinstance(asked.chunks, _Coming):
                 asked.chunks.close()
 
-    def _asked(self, request: Request, data: bytes) -> Asked:
+    def _asked(self, request: Request, data: bytes | bytearray) -> Asked:
         query: dict[str, list[str]] = {}
         for name, value in request.query_params.multi_items():
             query.setdefault(name, []).append(value)

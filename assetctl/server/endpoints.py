@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import orjson
 from anyio import to_thread
@@ -44,6 +44,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 #: How deep a body may be nested, and how many values may be in it: more than a body has that is no picture.
 DEEPEST, _MOST_VALUES = 64, 2**20
+
+#: Bytes up to which a body is read by two readers, which must agree; a larger one takes long enough to be read once.
+_READ_TWICE = 2**20
 
 #: The largest file that is taken in over HTTP, and the largest picture that is looked into.
 LARGEST_FILE, LARGEST_PICTURE = 2**40, 64 * 2**20
@@ -163,7 +166,7 @@ class Endpoint:
         self._require(found, self.query)
         return found
 
-    def body_of(self, data: bytes) -> dict[str, Any]:
+    def body_of(self, data: bytes | bytearray) -> dict[str, Any]:
         """The body's fields.
 
         Raises:
@@ -190,7 +193,7 @@ def _there_are(names: Mapping[str, Schema]) -> str:
     return f"It takes: {', '.join(names)}." if names else "It takes nothing."
 
 
-def read_object(data: bytes) -> dict[str, Any]:
+def read_object(data: bytes | bytearray) -> dict[str, Any]:
     """A JSON object, of bounded depth, each of whose keys is there once.
 
     Raises:
@@ -198,11 +201,13 @@ def read_object(data: bytes) -> dict[str, Any]:
     """
     if not _OBJECT.match(data):  # a list of a million others is not even taken apart
         raise UsageError("The body is no JSON object.", _AS_JSON)
-    if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # a large body is base64, which has none of them
+    values = sum(data.count(each) for each in (b",", b"[", b"{"))
+    if values > _MOST_VALUES:  # a large body is base64, which has none of them
         raise UsageError("The body has too many values.", "A large one is a picture.")
     try:
-        orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
-        found: dict[str, Any] = json.loads(data, object_pairs_hook=_once)
+        if len(data) <= _READ_TWICE:
+            orjson.loads(data)  # which goes no deeper than it can, and takes no half of a character
+        found: dict[str, Any] = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError as error:
         raise UsageError("The body is nested too deep.", "Send a flatter one.") from error
     except ValueError as error:
@@ -223,6 +228,10 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise UsageError(f"The body says {twice!r:.60} twice.", "Say it once: which of them would count?")
     return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def _is_deeper(value: object, levels: int) -> bool:

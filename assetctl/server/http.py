@@ -27,7 +27,7 @@ _IDLE = 15
 #: Seconds in which a connection that is closed hears no more, so that its last answer is read before it breaks.
 _LINGERING = 2.0
 
-#: Bytes of a request's head, and as many are looked at in a row, so that no connection keeps all others waiting.
+#: Bytes of a request's head, and how many are looked at in a row where they may be of heads: several may have come.
 _LARGEST_HEAD, _SLICE = 16 * 2**10, 4 * 2**10
 
 #: Seconds that answers at work have when the server ends.
@@ -75,10 +75,12 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Something came: a head, whole or a part, or some of a body."""
-        for start in range(0, len(data), _SLICE):
-            if self._deaf or self.transport.is_closing():
-                return
-            super().data_received(data[start : start + _SLICE])
+        start = 0
+        while start < len(data) and not (self._deaf or self.transport.is_closing()):
+            of_body = getattr(getattr(self.conn, "_reader", None), "_remaining", 0)  # as h11 counts down its length
+            end = start + max(_SLICE, of_body)
+            super().data_received(data[start:end])
+            start = end
 
     def handle_events(self) -> None:
         """See what has come."""

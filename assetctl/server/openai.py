@@ -189,7 +189,7 @@ class OpenAI(Face):
                     raise UnusableError(f"assetctl cannot do {name} {body[name]!r:.40}.", "Leave it out.")
         settings = {name: option_of(name, body[name], name) for name in _EXTRAS if body.get(name) is not None}
         settings |= _sides(body.get("size"))
-        model = self._found(asked, body.get("model"))
+        model = self._found(asked, body.get("model") or None)
         wanted: dict[str, Any] = {}
         wanted |= _of_recipe(asked, model) if isinstance(model, Request) else {"checkpoint": model.name}
         wanted |= {"prompt": body["prompt"], **settings}

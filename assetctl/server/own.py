@@ -235,7 +235,7 @@ OWN = Face(
         ),
         Endpoint(
             "DELETE", "/v1/assets/{name:path}", _remove, "Move an asset to the trash.",
-            "operations.library.remove.Removal", group="Assets",
+            "operations.library.remove.Removal", slow=True, group="Assets",
         ),
         Endpoint(
             "POST", "/v1/identify", _identify, "Upload a file to be told what it is; nothing of it is kept.",

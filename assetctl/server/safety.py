@@ -38,6 +38,9 @@ _PATIENCE, _PACE = 30.0, 64 * 2**10
 #: Seconds for which a body that is refused is still heard, and thrown away: a client that writes reads no answer.
 _HEARING = 2.0
 
+#: Bytes of an answer that are sent in a row.
+_PIECE = 2**18
+
 #: What changes nothing.
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -104,7 +107,7 @@ class Guard:
         if refusal is not None:
             await _refuse(refusal, headers, receive, send)
             return
-        await self._app(scope, Bounded(receive, largest), _told(send))
+        await self._app(scope, Bounded(receive, largest), _told(_in_pieces(send)))
 
     def _stranger(self, method: str, path: str, headers: Mapping[str, str]) -> _Refusal | None:
         """Why one who is not known to be the owner is not let in."""
@@ -113,7 +116,7 @@ class Guard:
             hint = "Ask it by the address that `assetctl serve` printed."
             return _Refusal(403, "forbidden", f"This server does not go by the name {host!r:.60}.", hint)
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        foreign = origin is not None and _place(origin) != headers.get("host", "").lower()
         if foreign or _is_from_a_page(method, path, headers):
             return _Refusal(403, "forbidden", "A page of another site asked.", "Only pages of this server may.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -164,10 +167,18 @@ def _is_from_a_page(method: str, path: str, headers: Mapping[str, str]) -> bool:
     return not (method == "GET" and shown and not path.startswith(_APIS))
 
 
-#: Where answers are for programs; asking some of them costs something.
-_APIS = ("/v1/", "/sdapi/", "/internal/", "/queue/")
+#: Where answers are for programs, and parts of pages; asking some of them costs something.
+_APIS = ("/v1/", "/sdapi/", "/internal/", "/queue/", "/page/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\s]+)(:[0-9]{1,5})?")
+
+
+def _place(origin: str) -> str | None:
+    """The host and port in an Origin header; `None` where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _host(header: str) -> str:
@@ -185,6 +196,23 @@ def _told(send: Send) -> Send:
             more = [each for each in _SAID if each[0] not in said]
             message = {**message, "headers": [*message["headers"], *more]}
         await send(message)
+
+    return sent
+
+
+def _in_pieces(send: Send) -> Send:
+    """Likewise, what is large bit by bit, as it is read: others have their turn between."""
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        body = message.get("body", b"")
+        if len(body) <= _PIECE:
+            await send(message)
+            return
+        view = memoryview(body)
+        for start in range(0, len(body), _PIECE):
+            more = message.get("more_body", False) or start + _PIECE < len(body)
+            await send({**message, "body": view[start : start + _PIECE], "more_body": more})
+            await asyncio.sleep(0)
 
     return sent
 

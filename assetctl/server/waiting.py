@@ -123,14 +123,14 @@ def not_yet(field: str, hint: str = "Leave it out.") -> UnusableError:
 class Fields(Endpoint):
     """An endpoint whose errors say which field they are about."""
 
-    def body_of(self, data: bytes) -> dict[str, Any]:
+    def body_of(self, data: bytes | bytearray) -> dict[str, Any]:
         """The body's fields.
 
         Raises:
             UsageError: As of any endpoint; `reference` is the field.
         """
         declared = self.body or {}
-        fields = read_object(data) if data else {}
+        fields = self.fields_of(data)
         for name, value in fields.items():
             with about(name):
                 if name in declared:
@@ -143,3 +143,7 @@ class Fields(Endpoint):
                 with about(name):
                     raise UsageError(f"{self.path} needs {name}.", f"It takes: {', '.join(declared)}.")
         return fields
+
+    def fields_of(self, data: bytes | bytearray) -> dict[str, Any]:
+        """What the body says, before it is checked."""
+        return read_object(data) if data else {}

@@ -271,6 +271,29 @@ def test_two_processes_writing_at_once_both_succeed(tmp_path):
         assert len(catalog.read.assets()) == 50
 
 
+def test_files_at_some_places_are_found_without_reading_all(catalog):
+    catalog.add([entry(f"{number:04}", f"/new/models/loras/{number:04}") for number in range(2000)])
+    catalog.add([entry(name, f"/old/models/{name}") for name in ("a", "b")])
+    catalog.add([entry(name, f"/old/{name}") for name in ("models", "models-of-mine", "models0")])
+    steps = 0
+
+    def counted():
+        nonlocal steps
+        steps += 100
+
+    catalog.read.known_files("/nowhere")  # opens what there is to open
+    catalog.read.connection.set_progress_handler(counted, 100)
+    assert catalog.read.known_files("/old/models").keys() == {"/old/models/a", "/old/models/b"}
+    assert catalog.read.known_files("/old/models/").keys() == {"/old/models/a", "/old/models/b"}
+    found = catalog.read.known_at(["/new/models/loras/0007", "/new/models/loras/nobody", "/old/models/a'\udc80"])
+    assert found == {path: known for path, known in found.items() if path == "/new/models/loras/0007"}
+    assert len(found) == 1
+    assert steps < 2000
+    catalog.read.connection.set_progress_handler(None, 0)
+    assert catalog.read.known_at([]) == {}
+    assert len(catalog.read.known_files()) == 2005
+
+
 def test_where_all_assets_came_from_is_one_question(tmp_path):
     with Catalog(tmp_path / "catalog.db") as catalog:
         facts = Facts(page="https://a.example", trigger_words=("calico",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 
 CHANGED = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 
+#: What a browser complains about that tests do: what is refused, and what is cut off.
+EXPECTED = re.compile("status of|net::ERR_FAILED")
+
 #: What the Hub calls a LoRA that makes pictures.
 TAGS = ("lora", "text-to-image")
 
@@ -45,6 +49,7 @@ LOOK = (Path(__file__).parent / "accessible.js").read_text().partition("\n")[2]
 
 @pytest.fixture(scope="module")
 def browser():
+    playwright.expect.set_options(timeout=fair(5_000))
     with playwright.sync_playwright() as running:
         found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found
@@ -55,30 +60,34 @@ def browser():
 def opened(browser, url, **options):
     """A tab; what it asked of anybody else, and what it complained about, is an error."""
     context = browser.new_context(**({"viewport": DESK} | options))
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(fair(20_000))
     tab, wrong = context.new_page(), []
     tab.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((url, "data:")) else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on(
         "console",
-        lambda said: wrong.append(said.text) if said.type == "error" and "status of" not in said.text else None,
+        lambda said: wrong.append(said.text) if said.type == "error" and not EXPECTED.search(said.text) else None,
     )
     yield tab
     context.close()
     assert wrong == []
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A home whose worker paints squares."""
-    folder = tmp_path_factory.mktemp("browser")
+def filled(folder):
+    """A home with a checkpoint and two LoRAs."""
     write_sparse(folder / "files" / "dawn.safetensors", whole_checkpoint())
     tiny.write_vocabulary(folder / "files" / "dawn.config" / "tokenizer")
     for name, width in (("whiskers", 768), ("wide", 2048)):
         headers.write_safetensors(folder / "files" / f"{name}.safetensors", headers.lora({CHANGED: (width, 8)}))
     with Registry.open(folder / "home") as registry:
         registry.import_files(folder / "files")
-    with served(folder / "home") as server:
+    return folder / "home"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A home whose worker paints squares."""
+    with served(filled(tmp_path_factory.mktemp("browser"))) as server:
         yield server
 
 
@@ -236,6 +245,75 @@ def test_a_job_is_cancelled_and_seen_in_the_queue(server, browser, monkeypatch):
         playwright.expect(tab.locator("#state")).to_have_text("Cancelled.")
         tab.goto(f"{slow.url}/jobs")
         assert "cancelled" in tab.inner_text("#jobs li")
+
+
+@pytest.mark.slow
+def test_of_two_jobs_each_is_seen_and_cancelled(tmp_path, browser):
+    slowly = {"PAINTER_STEPS": "400", "PAINTER_SECONDS": "0.05"}
+    with served(filled(tmp_path), **slowly) as slow, opened(browser, slow.url) as tab:
+        tab.goto(f"{slow.url}/combine")
+        tab.fill("#prompt", "slow")
+        tab.click("#generate")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+        assert "step" in tab.inner_text("#step")
+        assert "step" not in tab.inner_text("#state")
+        tab.click("#generate")
+        playwright.expect(tab.locator("#state")).to_contain_text("waits")
+        first, second = (job.id for job in slow.registry.jobs.latest(2))
+        tab.click("#cancel")
+        assert slow.await_job(first)["status"] == "cancelled"
+        slow.await_job(second, "running")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+        tab.click("#cancel")
+        assert slow.await_job(second)["status"] == "cancelled"
+        playwright.expect(tab.locator("#cancel")).to_be_hidden()
+        playwright.expect(tab.locator("#step")).to_have_text("")
+
+
+@pytest.mark.slow
+def test_a_verdict_is_none_of_what_stood_there_before(server, browser):
+    with opened(browser, server.url) as tab:
+        tab.goto(f"{server.url}/combine?checkpoint=dawn")
+        tab.wait_for_selector("#findings .finding")
+        tab.wait_for_selector("#said-curl")
+        tab.route("**/page/**", lambda route: route.abort())
+        tab.fill("#option-steps", "3")
+        for place in ("#findings", "#said"):
+            playwright.expect(tab.locator(f"{place} .finding.error")).to_contain_text("did not answer")
+        assert tab.locator("#findings .finding").count() == 1
+        tab.click("[data-place=lora] summary")
+        tab.wait_for_selector("#offered-lora .finding.error")
+
+
+@pytest.mark.slow
+def test_jobs_that_do_not_change_keep_the_focus(server, browser):
+    server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn"})
+    with opened(browser, server.url) as tab:
+        tab.goto(f"{server.url}/jobs")
+        for swapped in (True, False):  # at first the page is compared with nothing
+            tab.focus(".made a")
+            tab.evaluate("() => { window.had = document.querySelector('.made a'); }")
+            with tab.expect_response(f"{server.url}/jobs"):
+                pass
+            tab.wait_for_timeout(500)
+            assert tab.evaluate("() => document.activeElement.matches('.made a')")
+            assert tab.evaluate("() => !document.contains(window.had)") == swapped
+
+
+@pytest.mark.slow
+def test_how_much_is_found_is_told_and_back_leaves_the_search(server, browser, monkeypatch):
+    monkeypatch.setattr("assetctl.server.page._CARDS", 2)
+    with opened(browser, server.url) as tab:
+        tab.goto(server.url)
+        pages = tab.evaluate("() => history.length")
+        tab.fill("[name=q]", "whiskers")
+        playwright.expect(tab.locator("#told")).to_have_text("1 asset")
+        tab.fill("[name=q]", "")
+        playwright.expect(tab.locator("#told")).to_have_text("3 assets")
+        assert tab.evaluate("() => history.length") == pages
+        tab.click("text=Next page")
+        playwright.expect(tab.locator(".card")).to_have_count(1)
+        playwright.expect(tab.locator("#found")).to_be_focused()
 
 
 @pytest.mark.slow

@@ -131,6 +131,12 @@ def test_pictures_come_as_bytes_or_by_their_address(server):
     assert both.url
 
 
+def test_no_model_is_the_checkpoint_that_was_used_last(server):
+    for name in ("dusk", "", None):
+        client(server).images.generate(prompt="a cat", model=name)
+        assert [use.name for use in server.registry.history(1)[0].assets] == ["dusk"]
+
+
 def test_a_recipe_is_a_model(server):
     client(server).images.generate(prompt="a cat", model="morning", extra_body={"cfg_scale": 5})
     (made,) = pictures(server)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
 import json
 import os
 import resource
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +22,7 @@ import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
 from patience import fair
+from written_pictures import picture
 
 from assetctl import Registry
 
@@ -26,9 +30,10 @@ pytest.importorskip("starlette")
 pytest.importorskip("PIL.Image")
 
 from served import served
+from starlette.responses import Response
 
 from assetctl.server import http
-from assetctl.server.safety import Access
+from assetctl.server.safety import Access, Guard
 
 TOKEN = "s3cret-token"
 
@@ -257,7 +262,7 @@ def test_no_name_or_two_are_turned_away(server):
     "said",
     [
         {"Origin": "null"}, {"Origin": "http://evil.example"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": ""},
-        {"Origin": "http://127.0.0.1"}, {"Origin": "file://"}, {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://127.0.0.1"}, {"Origin": "file://"}, {"Origin": "http://["}, {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
     ],
@@ -271,7 +276,7 @@ def test_a_page_of_another_site_is_turned_away(server, said, method):
 
 def test_a_link_of_another_site_leads_to_pages_alone(server):
     said = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    wanted = {"/": 200, "/history": 200, "/docs": 200}
+    wanted = {"/": 200, "/history": 200, "/docs": 200, "/page/found?q=x": 403, "/page/fits/dawn": 403}
     wanted |= dict.fromkeys(("/v1/pull/plan?reference=x", "/v1/assets", "/sdapi/v1/options", "/queue/status"), 403)
     assert {path: server.get(path, headers=said).status for path in wanted} == wanted
 
@@ -456,6 +461,48 @@ def test_large_bodies_are_not_all_held_at_once(server, many, monkeypatch):
         each.close()
     time.sleep(0.3)
     assert server.post("/sdapi/v1/png-info", large).status == 422
+
+
+def test_a_large_body_is_read_as_any_other(server):
+    image, pad = base64.b64encode(picture("red")).decode(), f'"pad": "{"A" * 3 * 2**20}"'
+    for more, wanted in ((pad, 200), (f'{pad}, "pad": 1', 422), (f'{pad}, "a": NaN', 422)):
+        body = f'{{"image": "{image}", {more}}}'.encode()
+        first = head("POST", "/sdapi/v1/png-info", JSON, f"Content-Length: {len(body)}") + body
+        answer = server.raw(first + head("GET", "/v1/health", "Connection: close"), timeout=fair(30))
+        assert status(answer) == wanted
+        assert b" 200 OK" in answer.partition(b"\r\n\r\n")[2]  # of what was asked behind it
+
+
+def test_a_large_answer_goes_out_bit_by_bit():
+    sent, large = [], os.urandom(10**6)
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Guard(Response(large), Access())(scope, receive, send))
+    pieces = [bytes(each["body"]) for each in sent[1:]]
+    assert b"".join(pieces) == large
+    assert max(map(len, pieces)) <= 2**18
+    assert [each.get("more_body", False) for each in sent[1:]] == [True] * (len(pieces) - 1) + [False]
+
+
+def test_who_waits_for_the_catalog_keeps_nobody_from_asking_whether_the_server_is_there(tmp_path):
+    with (
+        served(made(tmp_path)) as server,
+        closing(sqlite3.connect(server.registry.settings.catalog, isolation_level=None)) as other,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        asked = [pool.submit(server.ask, "PATCH", "/v1/assets/dawn", {"notes": str(each)}) for each in range(8)]
+        time.sleep(0.5)
+        assert server.get("/v1/health").status == 200
+        assert not any(each.done() for each in asked)
+        other.execute("ROLLBACK")
+        assert {each.result(fair(60)).status for each in asked} == {200}
 
 
 def test_names_and_metadata_of_megabytes_are_not_told_whole(tmp_path):

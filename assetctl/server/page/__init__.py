@@ -48,6 +48,9 @@ _LONGEST, _SHOWN = 500, 2000
 #: What reads files, which may be large.
 _HEAVY = ("/assets/{name:path}", "/combine", "/pictures/{number:int}", "/page/choose", "/page/fits/{name:path}")
 
+#: What waits for a source.
+_SLOW = ("/page/found",)
+
 #: Options that most want to see; the rest is folded away.
 _FIRST = ("steps", "cfg_scale", "sampler", "scheduler", "seed", "width", "height", "clip_skip", "flavour")
 
@@ -65,16 +68,14 @@ def page_routes(registry: Registry, queue: Queue) -> list[BaseRoute]:
         "/page/fits/{name:path}": page.fits, "/page/thumbnails/assets/{name:path}": page.asset_thumbnail,
         "/page/thumbnails/pictures/{number:int}": page.picture_thumbnail, "/page/files/{file}": page.file,
     }  # fmt: skip
-    return [
-        Route(path, _answering(answer, page if path in _HEAVY else None), methods=["GET"])
-        for path, answer in shown.items()
-    ]
+    return [Route(path, _answering(answer, page, path), methods=["GET"]) for path, answer in shown.items()]
 
 
-def _answering(answer: Callable[[Request], Response], heavy: _Page | None) -> Any:  # noqa: ANN401 - what starlette calls
+def _answering(answer: Callable[[Request], Response], page: _Page, path: str) -> Any:  # noqa: ANN401 - what starlette calls
     async def handle(request: Request) -> Response:
+        turns = page.reading if path in _HEAVY else page.asking if path in _SLOW else None
         try:
-            return await to_thread.run_sync(answer, request, limiter=None if heavy is None else heavy.turns)
+            return await to_thread.run_sync(answer, request, limiter=turns)
         except AssetctlError as error:
             return html("error.html", status_of(error), message=error.message, hint=error.hint)
 
@@ -94,9 +95,14 @@ class _Page:
         self._registry, self._queue = registry, queue
 
     @cached_property
-    def turns(self) -> CapacityLimiter:
+    def reading(self) -> CapacityLimiter:
         """Lets few at a time read files, while others are answered; made when the loop is there."""
         return CapacityLimiter(2)
+
+    @cached_property
+    def asking(self) -> CapacityLimiter:
+        """Likewise, who waits for a source."""
+        return CapacityLimiter(8)
 
     def _assetctl(self) -> str:
         """What a command line of this home begins with."""

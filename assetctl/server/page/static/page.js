@@ -10,11 +10,12 @@ const made = (tag, text = "", classes = "") => {
 };
 const tell = (text) => { find("told").textContent = text; };
 
+const SILENT = { message: "The server did not answer.", hint: "Is it still running?" };
+
 /** Ask the API; what it refuses is thrown, with its message and hint. */
 async function ask(method, path, body, type = "application/json") {
   const headers = body === undefined ? {} : { "Content-Type": type };
-  const answer = await fetch(path, { method, headers, body });
-  const document = await answer.json();
+  const document = await fetch(path, { method, headers, body }).then((answer) => answer.json()).catch(() => ({ error: SILENT }));
   if (document.error) throw Object.assign(new Error(document.error.message), { hint: document.error.hint });
   return document.data;
 }
@@ -43,14 +44,17 @@ const turns = {};
 /** Put what a template of the server's made of this into a place, where all is escaped; what was asked last counts. */
 async function put(id, path, body, type = "application/json") {
   const turn = turns[id] = (turns[id] ?? 0) + 1;
-  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": type }, body });
-  const text = await answer.text();
-  if (turn !== turns[id]) return;
-  if (answer.ok) find(id).innerHTML = text;
-  else {
-    const { error } = JSON.parse(text);
-    find(id).replaceChildren(finding("error", error.message, error.hint));
+  let text, error;
+  try {
+    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": type }, body });
+    if (answer.ok) text = await answer.text();
+    else error = (await answer.json()).error ?? SILENT;
+  } catch {
+    error = SILENT;
   }
+  if (turn !== turns[id]) return;
+  if (error) find(id).replaceChildren(finding("error", error.message, error.hint));
+  else find(id).innerHTML = text;
 }
 
 /** Call `heard` with each event of a job until it has ended; returns what ends the listening. */
@@ -112,6 +116,21 @@ async function copied(element) {
 const ended = (said) => ["done", "failed", "cancelled"].includes(said.status);
 const amount = (bytes) => bytes < 1e6 ? `${Math.round(bytes / 1e3)} KB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 
+// What htmx puts in: what has not changed stays, with who is at it; how much was found is told.
+
+let seen = "";
+document.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
+  if (target.id !== "jobs") return;
+  if (detail.serverResponse === seen) detail.shouldSwap = false;
+  seen = detail.serverResponse;
+});
+document.addEventListener("htmx:afterSwap", ({ target, detail }) => {
+  if (target.id !== "found") return;
+  const count = target.querySelector(".count");
+  if (count) tell(count.textContent);
+  if (detail.requestConfig.elt.closest(".more")) target.focus({ preventScroll: true });
+});
+
 /** A row that shows how far something is, and what became of it. */
 function coming(what) {
   const row = made("li", "", "card");
@@ -134,7 +153,10 @@ function coming(what) {
       if (total) bar.value = done / total;
       state.textContent = total ? `${what}: ${amount(done)} of ${amount(total)}` : `${what}: ${amount(done)}`;
     },
-    failed(message, hint) { row.replaceChildren(finding("error", `${what}: ${message}`, hint), ...warnings); },
+    failed(message, hint) {
+      row.replaceChildren(finding("error", `${what}: ${message}`, hint), ...warnings);
+      tell(`${what}: ${message}`);
+    },
     here(names) {
       const good = finding("good", `${what} is here`);
       for (const name of names) {
@@ -143,6 +165,7 @@ function coming(what) {
         good.firstChild.append(names.indexOf(name) ? ", " : ", as ", link);
       }
       row.replaceChildren(good, ...warnings);
+      tell(good.textContent);
     },
   };
 }
@@ -240,7 +263,7 @@ const form = find("combine");
 const uses = { checkpoint: new Map(), lora: new Map(), embedding: new Map(), vae: new Map() };
 const single = (kind) => kind === "checkpoint" || kind === "vae";
 let waiting = 0;
-let job = null;
+const jobs = []; // those that have not ended, in the order of their turn
 
 /** What `/v1/generate` is asked; seeds stay texts, as they may be larger than a script counts. */
 function wanted() {
@@ -298,8 +321,12 @@ function show(kind) {
 
 async function offer(kind) {
   const query = new URLSearchParams({ kind, q: find(`find-${kind}`).value, checkpoint: [...uses.checkpoint.keys()][0] ?? "" });
-  const answer = await fetch(`/page/choose?${query}`);
-  if (answer.ok) find(`offered-${kind}`).innerHTML = await answer.text(); // of a template, where names are escaped
+  try {
+    const answer = await fetch(`/page/choose?${query}`);
+    if (answer.ok) find(`offered-${kind}`).innerHTML = await answer.text(); // of a template, where names are escaped
+  } catch {
+    find(`offered-${kind}`).replaceChildren(finding("error", SILENT.message, SILENT.hint));
+  }
 }
 
 function choose(button) {
@@ -339,35 +366,44 @@ function judge() {
   put("said", `/page/said/${find("said-of").value}`, body);
 }
 
-function busy(is) {
-  find("cancel").hidden = !is;
-  find("progress").hidden = !is;
-  if (!is) find("preview").hidden = true;
+/** Show how far a job is, and let it be cancelled, while there is one. */
+function busy() {
+  find("cancel").hidden = find("progress").hidden = !jobs.length;
+  find("progress").value = 0;
+  find("preview").hidden = true;
+  step("");
+}
+
+/** Show how far a job is; a screen reader says it of the progress, when it is asked. */
+function step(text) {
+  find("step").textContent = text;
+  find("progress").setAttribute("aria-valuetext", text);
 }
 
 async function generate() {
   const state = find("state");
-  find("progress").value = 0;
+  let id;
   try {
-    job = await ask("POST", "/page/generate", written(wanted()));
+    ({ id } = await ask("POST", "/page/generate", written(wanted())));
   } catch (error) {
     state.replaceChildren(finding("error", error.message, error.hint));
     return;
   }
-  busy(true);
-  state.textContent = `Job ${job.id} waits.`;
-  const id = job.id;
+  jobs.push(id);
+  if (jobs.length === 1) busy();
+  state.textContent = `Job ${id} waits.`;
   follow(id, (name, said) => {
     if (name === "step") {
       find("progress").value = (said.picture - 1 + said.step / said.steps) / said.pictures;
-      state.textContent = `Picture ${said.picture} of ${said.pictures}, step ${said.step} of ${said.steps}.`;
+      step(`Picture ${said.picture} of ${said.pictures}, step ${said.step} of ${said.steps}.`);
     } else if (name === "preview") {
       find("preview").src = `data:image/png;base64,${said.image}`;
       find("preview").hidden = false;
     } else if (name === "started") {
       state.textContent = said.stage === "load" ? "Loading…" : "Working…";
     } else if (name === "job" && ended(said)) {
-      busy(false);
+      jobs.splice(jobs.indexOf(id), 1);
+      busy();
       state.textContent = said.status === "done" ? "Done." : said.status === "cancelled" ? "Cancelled." : "";
       if (said.error) state.append(finding("error", said.error.message, said.error.hint));
       find("made").prepend(...said.images.map(picture));
@@ -441,7 +477,7 @@ if (form) {
   form.addEventListener("input", (event) => { if (!event.target.id.startsWith("find-")) changed(); });
   find("said-of").addEventListener("change", () => judge());
   form.addEventListener("submit", (event) => { event.preventDefault(); generate(); });
-  find("cancel").addEventListener("click", () => { if (job) ask("DELETE", `/v1/jobs/${job.id}`).catch((error) => tell(error.message)); });
+  find("cancel").addEventListener("click", () => { if (jobs.length) ask("DELETE", `/v1/jobs/${jobs[0]}`).catch((error) => tell(error.message)); });
   for (const kind of Object.keys(uses)) {
     const details = document.querySelector(`[data-place="${kind}"] details`);
     let typing = 0;
