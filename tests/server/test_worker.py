@@ -29,7 +29,7 @@ from patience import fair
 
 from assetctl import Registry, Request
 from assetctl.cli.main import run
-from assetctl.run import Preview, Run, Step
+from assetctl.run import Preview, Run
 from assetctl.server.client import Painter
 from assetctl.server.client import Server as HomeServer
 from assetctl.server.plans import lines_of
@@ -535,22 +535,33 @@ def test_previews_are_made_for_who_wants_them(home):
         assert server.workers()
 
 
+#: A worker that dies once it has painted two pictures, if there are more.
+MORTAL = """
+import json, sys
+for line in sys.stdin:
+    said = json.loads(line)
+    seeds = said.get("request", {}).get("plan", {}).get("seeds", [])
+    for number, seed in enumerate(seeds[:2], 1):
+        step = {"event": "step", "picture": number, "pictures": 4, "step": 1, "steps": 1}
+        print(json.dumps({"job": said["job"], "event": step}), flush=True)
+        print(json.dumps({"job": said["job"], "picture": seed}), flush=True)
+    if len(seeds) > 2:
+        sys.exit(1)
+    print(json.dumps({"job": said["job"], "ended": "done", "pictures": []}), flush=True)
+"""
+
+
 def test_a_worker_that_dies_over_pictures_of_a_command_leaves_the_rest_to_the_next(home):
-    options = {"PAINTER_SECONDS": "0.1", "PAINTER_STEPS": "3"}
-    with serving(home, **options) as server, Registry.open(home) as registry:
-        said, pictures = [], []
-        plan, _ = registry.plan(Request.of("a cat", checkpoint="dawn", seed=1, count=4))
-        for picture in Painter(HomeServer(home), registry.backend).generate(plan, Run(said.append)):
-            pictures.append(picture.seed)
-            if len(pictures) == 2:
-                (worker,) = server.workers()
-                os.kill(worker, signal.SIGKILL)
-        job = server.await_job(1)
-    assert (job["status"], job["attempts"], pictures) == ("done", 2, [1, 2, 3, 4])
-    steps = [(each.picture, each.step) for each in said if isinstance(each, Step)]
-    assert {each.pictures for each in said if isinstance(each, Step)} == {4}
-    assert steps[-6:] == [(3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3)]
-    assert [each for each in steps if each[0] <= 2] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    heard, seeds = [], [7, 8, 9, 10]
+    with (
+        Registry.open(home) as registry,
+        queue_of(registry, "-c", MORTAL) as queue,
+        queue.following("paint", {"plan": {"seeds": seeds}, "seeds": seeds}, heard.append) as job,
+    ):
+        ended = await_state(registry, job.id, "done", "failed")
+    assert (ended.status, ended.attempts) == ("done", 2)
+    assert [each["picture"] for each in heard if "picture" in each] == seeds
+    assert [each["event"]["picture"] for each in heard if "event" in each] == [1, 2, 3, 4]
 
 
 def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.02, 0.6), steps=2, **options):
