@@ -172,6 +172,8 @@ def _joined(texts: list[str], weights: list[float]) -> list[tuple[str, float]]:
 _TAG = re.compile(r"<(?:lora|lyco):\s*+(?P<name>[^<>:]++)(?::(?P<fields>[^<>]*+))?>", re.IGNORECASE)
 # Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
 _TAG_AND_BLANKS = re.compile(rf"(?:(?<!\s)\s++)?{_TAG.pattern}", re.IGNORECASE)
+_TAG_BEGINS = re.compile(r"<(?=(?:lora|lyco):)", re.IGNORECASE)
+_ANY_TAG = re.compile(r"<\w++:[^>]++>")
 # A folder of Windows in the name of an embedding, as ComfyUI takes it; a sign after `\` is meant as it is.
 _EMBEDDING_PATH = re.compile(r"(?<!\w)embedding:\s*+(?:[^\s,:;()\[\]<>|\\]|\\(?=\w))++", re.IGNORECASE)
 _WEIGHT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
@@ -266,6 +268,28 @@ def without_tags(text: str) -> str:
 def bare(text: str) -> str:
     """The text without its LoRA tags, the blanks around them kept, as A1111 reads it."""
     return _TAG.sub("", text)
+
+
+def without_networks(text: str) -> tuple[str, tuple[str, ...]]:
+    """A prompt without the tags that A1111 takes out of it and that are no LoRAs', and these tags.
+
+    To A1111, `<word:…>` is one up to the next `>`, whatever the word.
+    """
+    found: list[str] = []
+
+    def left(tag: re.Match[str]) -> str:
+        if _TAG.fullmatch(tag[0]):
+            return tag[0]
+        found.append(tag[0])
+        return ""
+
+    end = text.rfind(">") + 1  # behind it, each beginning would be followed in vain to the end
+    return _ANY_TAG.sub(left, text[:end]) + text[end:], tuple(found)
+
+
+def with_tags_as_words(text: str) -> str:
+    """A text whose LoRA tags are words: a blank keeps them from being tags, and CLIP's tokens are the same."""
+    return _TAG_BEGINS.sub("< ", text)
 
 
 def find_tags(text: str) -> Iterator[Tag]:

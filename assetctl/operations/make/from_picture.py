@@ -15,6 +15,7 @@ from assetctl.options import LARGEST_SEED, OPTIONS, option, together
 from assetctl.pictures import UsedAsset
 from assetctl.pictures.parameters import Collection, shown
 from assetctl.prompt import parse_prompt
+from assetctl.prompt.syntax import with_tags_as_words, without_networks
 from assetctl.request import Request
 from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, of_diffusers, told_apart
 
@@ -215,7 +216,7 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
         if name in parameters.illegible and getattr(parameters, name) is None:
             hint = "`assetctl inspect PICTURE` shows what it says; `assetctl generate` makes one of words of your own."
             raise FileError(f"The picture's {name.replace('_', ' ')} could not be read.", hint)
-    remarks: list[str] = []
+    parameters, remarks = _with_its_tags(parameters), list[str]()
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
     request = _request(parameters, remarks)
@@ -291,6 +292,26 @@ def _assets(parameters: PictureParameters) -> tuple[UsedAsset, ...]:
     found.extend(parameters.assets)
     found.add_loras(parameters.prompt or "", parameters.negative_prompt or "")
     return found.assets()
+
+
+def _with_its_tags(parameters: PictureParameters) -> PictureParameters:
+    """Parameters with those tags of LoRAs alone that A1111 read as such, where it made the picture.
+
+    It reads those of the negative prompt as words, and takes tags of all networks out of the prompt.
+    """
+    if parameters.software != "A1111":
+        return parameters
+    prompt, left = without_networks(parameters.prompt or "")
+    negative, notes = parameters.negative_prompt, parameters.notes
+    if left:
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        notes += (f"Not carried over: {', '.join(map(shown, left[:_SHOWN]))}{more}.",)
+    return replace(
+        parameters,
+        prompt=parameters.prompt and prompt,
+        negative_prompt=negative and with_tags_as_words(negative),
+        notes=notes,
+    )
 
 
 #: A LoRA in a prompt that has more than a name.

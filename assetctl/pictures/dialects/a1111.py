@@ -22,10 +22,11 @@ from assetctl.pictures.parameters import (
     settings,
     with_understood,
 )
+from assetctl.prompt.syntax import without_networks
 from assetctl.text import clean, is_altered, line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 #: Fields that are read of one line, and vain searches for the end of a nested value.
@@ -155,12 +156,15 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     said = fields.plain
     for name, template in templates.items():
         said.setdefault(name, template)
+    software = None if at is None else _software_of(said)
+    # of a negative prompt, A1111 reads tags as words
+    tagged = (without_networks(positive)[0],) if software == "A1111" else (positive, negative)
     found = PictureParameters(
-        software=None if at is None else _software_of(said),
+        software=software,
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
         settings=_settings(said),
-        assets=_assets(positive, negative, fields).assets(),
+        assets=_assets(tagged, fields).assets(),
         fields=said,
         extra=fields.nested,
         text=clean(text),
@@ -284,9 +288,10 @@ def _sampler(said: dict[str, str]) -> str | None:
     return name
 
 
-def _assets(positive: str, negative: str, fields: Fields) -> Collection:
+def _assets(tagged: Sequence[str], fields: Fields) -> Collection:
+    """What fields name, and tags in these prompts."""
     found, said = Collection(), fields.plain
-    found.add_loras(positive, negative)
+    found.add_loras(*tagged)
     model = said.get("Model")
     found.add("checkpoint", model, digest=said.get("Model hash"))
     vae = said.get("VAE", "")
