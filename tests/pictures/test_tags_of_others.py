@@ -51,3 +51,29 @@ def test_no_text_takes_long(unit: str):
     assert "".join(found) + text == unit * (200_000 // len(unit)) or unit in ("<a:", "<a:b>", "<a:>")
     with_tags_as_words(unit * (200_000 // len(unit)))
     assert time.perf_counter() - begun < fair(2)
+
+
+def test_weights_of_loras_that_a_saver_numbers_are_taken():
+    numbered = (
+        "Lora_0 Model name: foo.safetensors, Lora_0 Model hash: 1234567890, Lora_0 Strength model: 0.6, "
+        "Lora_0 Strength clip: 0.5, Lora_1 Model name: bar.safetensors, Lora_1 Model hash: 2234567890, "
+        "Lora_1 Strength model: 0.7, Lora_1 Strength clip: 0.7, Embedding_0 name: neg, Embedding_0 hash: 3234567890"
+    )
+    hashes = 'Hashes: {"model": "0123456789", "lora:foo": "1234567890"}'
+    for more in (f"{numbered}, Version: ComfyUI", f"{numbered}, {hashes}, Version: ComfyUI"):
+        found = recipe("a cat", more=more)
+        assert loras(found) == [("foo", 0.6, 0.5), ("bar", 0.7, None)]
+        assert [(each.name, each.hash) for each in found.assets if each.role == "embedding"] == [("neg", "3234567890")]
+        assert not [remark for remark in found.remarks if "Lora_" in remark or "Embedding_" in remark]
+        assert not [remark for remark in found.remarks if "weight" in remark]
+    unread = recipe("a cat", more=numbered.replace("0.6", "much") + ", Version: ComfyUI")
+    assert any("Lora_0" in remark for remark in unread.remarks)
+
+
+def test_a_weight_that_nothing_says_is_told():
+    hashes = 'Hashes: {"model": "0123456789", "lora:foo": "1234567890"}, Version: ComfyUI'
+    found = recipe("a cat", more=hashes)
+    assert "It does not say the weight of the LoRA foo: 1 is taken." in found.remarks
+    assert SAME not in found.remarks[0]
+    for tag in ("<lora:foo>", "<lora:sub/foo:0.5>"):
+        assert not [remark for remark in recipe(f"a cat {tag}", more=hashes).remarks if "weight" in remark]

@@ -13,7 +13,7 @@ from assetctl.errors import CorruptFileError, FileError, UsageError
 from assetctl.identify.plugins import family_called
 from assetctl.options import LARGEST_SEED, OPTIONS, option, together
 from assetctl.pictures import UsedAsset
-from assetctl.pictures.parameters import Collection, shown
+from assetctl.pictures.parameters import Collection, model_name, shown
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.syntax import with_tags_as_words, without_networks
 from assetctl.request import Request
@@ -220,7 +220,7 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
     request = _request(parameters, remarks)
-    remarks += _of_tags(parameters)
+    remarks += [*_of_tags(parameters), *_of_weights(ours, parameters)]
     remarks += [*_of_version(parameters), *_of_machine(request), *parameters.notes, *_left_out(parameters, assets)]
     first = _resemblance(parameters.software, request.settings, whole=not remarks)
     remarks.insert(0, _another(parameters) or first)
@@ -324,6 +324,19 @@ def _of_tags(parameters: PictureParameters) -> Iterator[str]:
     for tag in dict.fromkeys(match[0] for match in islice(tags, _MAX_ASSETS)):
         if any(weight is None for _, weight in parse_prompt(tag).loras):
             yield f"The weight in {shown(tag)} is no number: 1 is taken."
+
+
+def _of_weights(assets: Sequence[UsedAsset], parameters: PictureParameters) -> Iterator[str]:
+    """LoRAs of which nothing says how strongly they were applied: a tag without a weight says 1."""
+    prompts = (parse_prompt(text or "") for text in (parameters.prompt, parameters.negative_prompt))
+    tagged = {_file_of(model_name(name)) for each in prompts for name, _ in each.loras[:_MAX_ASSETS]}
+    for used in assets:
+        if used.role == "lora" and used.weight is None and (used.name is None or _file_of(used.name) not in tagged):
+            yield f"It does not say the weight of the LoRA {shown(used.name or used.hash or '?')}: 1 is taken."
+
+
+def _file_of(name: str | None) -> str:
+    return (name or "").rpartition("/")[2].casefold()
 
 
 def _token(used: UsedAsset, prompts: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -251,6 +252,9 @@ def _neutral(said: dict[str, str]) -> frozenset[str]:
     names = {key for key in said if key.startswith("AddNet") or (key in _ROLES and not said[key])}
     if said.get("VAE", "x").lower() in NO_FILE:
         names.add("VAE")
+    for key in filter(_NUMBERED.fullmatch, said):
+        if "Strength" not in key or number(said[key]) is not None:
+            names.add(key)
     if said.get("Schedule type", "").lower() in ("automatic", "karras", "exponential"):
         names.add("Schedule type")
     return frozenset(names)
@@ -325,8 +329,13 @@ def _add_hashes(found: Collection, hashes: dict[str, object], model: str | None,
             found.add(role, vae, digest=digest)
 
 
+#: What SaveImageWithMetaData says of a LoRA, behind its number; and all that it numbers.
+_OF_LORA = ("Model name", "Model hash", "Strength model", "Strength clip")
+_NUMBERED = re.compile(rf"Lora_1?\d (?:{'|'.join(_OF_LORA)})|Embedding_1?\d (?:name|hash)")
+
+
 def _add_numbered(found: Collection, said: dict[str, str]) -> None:
-    """What extensions number: LoRAs of Additional Networks, and ControlNets."""
+    """What extensions number: LoRAs of Additional Networks, and ControlNets; and what a saver of ComfyUI's does."""
     for number_ in range(1, _MAX_NUMBERED + 1):
         name, digest = _name_and_hash(said.get(f"AddNet Model {number_}", ""), "(")
         weight = said.get(f"AddNet Weight A {number_}") or said.get(f"AddNet Weight {number_}")
@@ -338,6 +347,19 @@ def _add_numbered(found: Collection, said: dict[str, str]) -> None:
         name, digest = _name_and_hash(inner.get("Model") or inner.get("model") or "", "[")
         if name.lower() not in NO_FILE:
             found.add("controlnet", name, digest=digest, weight=inner.get("Weight") or inner.get("weight"))
+    turns = Counter[str]()
+    for number_ in range(_MAX_NUMBERED):
+        file, sha256, strength, clip = (said.get(f"Lora_{number_} {name}") for name in _OF_LORA)
+        found.add(
+            "lora",
+            file,
+            digest=sha256,
+            weight=strength,
+            text_weight=None if number(clip) == number(strength) else clip,
+            turn=turns[file or ""] or None,  # the first is the one that other fields name
+        )
+        turns[file or ""] += 1
+        found.add("embedding", said.get(f"Embedding_{number_} name"), digest=said.get(f"Embedding_{number_} hash"))
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
