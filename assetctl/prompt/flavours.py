@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_tokens
+from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_named, split_at_tokens
 from assetctl.prompt.syntax import ROUND, Stretch, bare, parse_prompt, without_tags
 
 if TYPE_CHECKING:
@@ -86,15 +86,17 @@ def chunks_of(text: str, tokenizer: ClipTokenizer, embeddings: Mapping[str, int]
     return max((tokenizer.cut(parse_prompt(each), embeddings) for each in texts), key=_tokens)
 
 
+def split_at_embeddings(text: str, tokens: Iterable[str], flavour: str) -> list[tuple[str, str | None]]:
+    """Cut a text at its embeddings: ComfyUI has them named, `embedding:NAME`, and all others go by their words."""
+    return (split_at_named if flavour == "comfyui" else split_at_tokens)(text, tokens)
+
+
 def _tokens(chunks: Sequence[Chunk]) -> tuple[int, int]:
     return len(chunks), sum(each.count for each in chunks)
 
 
 #: Brackets that weigh; those after a backslash are words.
 _WEIGHING = re.compile(r"\\[()]|[()]")
-
-#: An embedding as it is named there.
-_EMBEDDING = re.compile(r"embedding:(?=\S)")
 
 #: Segments of so many tokens are cut where a chunk ends; shorter ones go into the next chunk whole.
 _LARGE = 8
@@ -181,7 +183,7 @@ def cut_comfyui(
     """
     chunks = [Chunk()]
     for segment, weight in parse_comfyui(text):
-        for piece, name in split_at_tokens(_EMBEDDING.sub("", segment) if embeddings else segment, embeddings):
+        for piece, name in split_at_named(segment, embeddings):
             numbers = () if name is None else embeddings[name]
             texts = [piece, *[""] * (len(numbers) - 1)]
             group = list(tokenize(piece)) if name is None else list(map(Token, numbers, texts))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, prompts_of
-from assetctl.options import option
+from assetctl.compat.check import Rule, flavour_of, prompts_of
 from assetctl.prompt.syntax import find_tags, foreign, shown, unread
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Tell each part once."""
     prompts, negative = prompts_of(context.selection), context.selection.negative_prompt
-    flavour = str(context.selection.settings.get("flavour") or option("flavour").usual)
+    flavour = flavour_of(context.selection)
     for remark in dict.fromkeys(remark for prompt in prompts for remark in unread(prompt, flavour)):
         yield RULE.finding("warning", remark.message, remark.hint)
     tags = find_tags(negative or "") if flavour == "a1111" else ()
