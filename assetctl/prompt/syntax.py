@@ -215,7 +215,7 @@ class Stretch:
     Attributes:
         steps: The steps, counted from 1.
         weight: Of the prompt among those that `AND` joins.
-        segments: Text and weight of each part.
+        segments: Text and weight of each part; `…` where there are more texts than are taken apart.
     """
 
     steps: tuple[int, ...]
@@ -355,7 +355,9 @@ def unread(text: str, flavour: str = "diffusers") -> list[Remark]:
     """
     plain = without_tags(text)
     remarks = [*_of_commas(plain), *_of_networks(plain)]
-    if flavour != "a1111":
+    if flavour == "a1111":
+        remarks = [*_of_changes(plain), *remarks]
+    else:
         remarks = [*_of_brackets(plain), *_of_and(plain), *remarks]
     if flavour == "comfyui" and _BREAK.search(plain):
         hint = "Leave it out, or choose --flavour a1111, which starts a new chunk."
@@ -413,8 +415,35 @@ def shown(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
+#: Square brackets that change a prompt between steps; of one with more, none does: each makes texts of its own of it.
+MOST_CHANGES = 500
+
+
+def changes_too_often(text: str) -> bool:
+    """Whether a prompt has more such brackets than are followed."""
+    return text.count("[") > MOST_CHANGES and sum(1 for _ in _changing(text)) > MOST_CHANGES
+
+
 def _of_brackets(text: str) -> Iterator[Remark]:
-    """Square brackets that stand for a change of the prompt between steps: `[cat:dog:0.5]`, `[cat|dog]`."""
+    """Square brackets that stand for a change of the prompt between steps."""
+    for part, bar in _changing(text):
+        if bar:
+            why = f"{part!r} is read as words: prompts alternate between steps with --flavour a1111 alone."
+            yield Remark(why, "Choose that, or one of the words.")
+        else:
+            why = f"{part!r} is read as words: prompts change between steps with --flavour a1111 alone."
+            yield Remark(why, "Choose that; a weight stands in round brackets: (cat:0.5).")
+
+
+def _of_changes(text: str) -> Iterator[Remark]:
+    """More changes between steps than are followed."""
+    if changes_too_often(text):
+        why = f"The prompt is read as words: it has more than {MOST_CHANGES} brackets that change it between steps."
+        yield Remark(why, "Leave some of them out.")
+
+
+def _changing(text: str) -> Iterator[tuple[str, bool]]:
+    """Square brackets as of `[cat:dog:0.5]` and `[cat|dog]`, each with whether a bar stands in it."""
     opened: list[tuple[int, bool]] = []  # where each open bracket is, and whether a bar stands in it
     last = 0
     for mark in _MARK.finditer(text):
@@ -424,13 +453,8 @@ def _of_brackets(text: str) -> Iterator[Remark]:
             opened[-1] = (opened[-1][0], True)
         elif opened and mark[0] == "]":
             start, bar = opened.pop()
-            part = repr(shown(text[start : min(mark.end(), start + 2 * _SHOWN)]))
-            if bar:
-                why = f"{part} is read as words: prompts alternate between steps with --flavour a1111 alone."
-                yield Remark(why, "Choose that, or one of the words.")
-            elif _SCHEDULED.search(text, last, mark.start()):
-                why = f"{part} is read as words: prompts change between steps with --flavour a1111 alone."
-                yield Remark(why, "Choose that; a weight stands in round brackets: (cat:0.5).")
+            if bar or _SCHEDULED.search(text, last, mark.start()):
+                yield shown(text[start : min(mark.end(), start + 2 * _SHOWN)]), bar
         last = mark.end()
 
 
