@@ -26,6 +26,7 @@ from assetctl.errors import (
 from assetctl.files.headers import read_any_header
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify import identify_header
+from assetctl.options import option
 from assetctl.prompt import ParsedPrompt, parse_prompt
 from assetctl.text import cut
 from assetctl.types import CheckReport, Finding
@@ -326,6 +327,11 @@ def serves(use: AssetUse) -> bool:
     A UNet or transformer alone may stand in for a checkpoint: it is what most of FLUX and later come as.
     """
     return use.asset.kind == use.role or (use.role, use.asset.kind) == ("checkpoint", "diffusion-model")
+
+
+def flavour_of(selection: Selection) -> str:
+    """Whose way its prompts are read in."""
+    return str(selection.settings.get("flavour") or option("flavour").usual)
 
 
 def prompts_of(selection: Selection) -> list[str]:

@@ -33,6 +33,9 @@ _COMMA = re.compile(r" ?, ?")
 _PREFIX = re.compile(r"(?<!\w)embedding:\s*+", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!\w)embedding:\s*+([^\s,:;()\[\]<>|]++)", re.IGNORECASE)
 
+#: Where such a name ends, as `_NAMED` has it.
+_END = re.compile(r"[.!?]*+(?:[\s,:;()\[\]<>|]|\Z)")
+
 #: Where a word begins; and how many names are looked for one by one.
 _WORD = re.compile(r"(?<!\w)\w")
 _FEW = 16
@@ -63,6 +66,28 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
         if begin >= start:
             pieces += [(text[start:begin], None), (text[begin:-end], known[name])]
             start = -end
+    pieces.append((text[start:], None))
+    return [piece for piece in pieces if piece[0]]
+
+
+def split_at_named(text: str, tokens: Iterable[str]) -> list[tuple[str, str | None]]:
+    """Cut `text` where it names embeddings as ComfyUI has them named: `embedding:NAME`, and no word by itself.
+
+    Returns:
+        As `split_at_tokens` does.
+    """
+    said = _folded(text).replace("\\", "/")
+    known = {_folded(token).replace("\\", "/"): token for token in tokens if token}
+    lengths = sorted({len(name) for name in known}, reverse=True)
+    pieces: list[tuple[str, str | None]] = []
+    start = 0
+    for prefix in _PREFIX.finditer(said) if known else ():
+        at = prefix.end()
+        ends = (at + length for length in lengths if said[at : at + length] in known)
+        end = next((end for end in ends if _END.match(said, end)), None)
+        if end is not None:
+            pieces += [(text[start : prefix.start()], None), (text[prefix.start() : end], known[said[at:end]])]
+            start = end
     pieces.append((text[start:], None))
     return [piece for piece in pieces if piece[0]]
 

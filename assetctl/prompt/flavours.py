@@ -11,10 +11,11 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_tokens
-from assetctl.prompt.syntax import ROUND, Stretch, bare, parse_prompt, without_tags
+from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_named, split_at_tokens
+from assetctl.prompt.syntax import ROUND, Stretch, bare, changes_too_often, parse_prompt, without_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -57,16 +58,34 @@ def _stretches(text: str, told: Told) -> Iterator[Stretch]:
     parts = [(plain, 1.0)] if told.negative else composed(plain)
     if len(parts) == 1 and not changes(plain):
         return
-    asked = told.steps * told.times
+    left, whole = _MOST_TOLD, tuple(range(1, told.steps + 1))
     for part, weight in parts:
-        texts, at = timeline(part, asked, old=told.old), 0
-        steps: dict[str, dict[int, None]] = {}
-        for time in range(asked):
-            while texts[at][0] < time:
-                at += 1
-            steps.setdefault(texts[at][1], {})[time // told.times + 1] = None
-        for each, when in steps.items():
-            yield Stretch(tuple(when), weight, tuple(parse_prompt(each).segments))
+        steps = _steps_of(part, told, whole)
+        for number, (each, when) in enumerate(steps.items()):
+            left -= len(each) + _PLACE
+            if left < 0:
+                rest = {step for others in list(steps.values())[number:] for step in others}
+                yield Stretch(tuple(sorted(rest)), weight, (("…", 1.0),))
+                return
+            yield Stretch(when, weight, tuple(parse_prompt(each).segments))
+
+
+#: Characters of all texts of a prompt that are taken apart, and how many each counts for besides.
+_MOST_TOLD, _PLACE = 200_000, 50
+
+
+def _steps_of(part: str, told: Told, whole: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The texts of a prompt, each with its steps."""
+    asked, begin = told.steps * told.times, 0
+    texts = timeline(part, asked, old=told.old)
+    if len(texts) == 1:
+        return {texts[0][1]: whole}
+    steps: dict[str, dict[int, None]] = {}
+    for end, each in texts:
+        if times := range(begin, min(end + 1, asked)):
+            steps.setdefault(each, {}).update(dict.fromkeys(time // told.times + 1 for time in times))
+            begin = times.stop
+    return {each: tuple(when) for each, when in steps.items()}
 
 
 def chunks_of(text: str, tokenizer: ClipTokenizer, embeddings: Mapping[str, int], flavour: str) -> list[Chunk]:
@@ -86,15 +105,17 @@ def chunks_of(text: str, tokenizer: ClipTokenizer, embeddings: Mapping[str, int]
     return max((tokenizer.cut(parse_prompt(each), embeddings) for each in texts), key=_tokens)
 
 
+def split_at_embeddings(text: str, tokens: Iterable[str], flavour: str) -> list[tuple[str, str | None]]:
+    """Cut a text at its embeddings: ComfyUI has them named, `embedding:NAME`, and all others go by their words."""
+    return (split_at_named if flavour == "comfyui" else split_at_tokens)(text, tokens)
+
+
 def _tokens(chunks: Sequence[Chunk]) -> tuple[int, int]:
     return len(chunks), sum(each.count for each in chunks)
 
 
 #: Brackets that weigh; those after a backslash are words.
 _WEIGHING = re.compile(r"\\[()]|[()]")
-
-#: An embedding as it is named there.
-_EMBEDDING = re.compile(r"embedding:(?=\S)")
 
 #: Segments of so many tokens are cut where a chunk ends; shorter ones go into the next chunk whole.
 _LARGE = 8
@@ -181,7 +202,7 @@ def cut_comfyui(
     """
     chunks = [Chunk()]
     for segment, weight in parse_comfyui(text):
-        for piece, name in split_at_tokens(_EMBEDDING.sub("", segment) if embeddings else segment, embeddings):
+        for piece, name in split_at_named(segment, embeddings):
             numbers = () if name is None else embeddings[name]
             texts = [piece, *[""] * (len(numbers) - 1)]
             group = list(tokenize(piece)) if name is None else list(map(Token, numbers, texts))
@@ -242,9 +263,9 @@ def timeline(text: str, steps: int, *, old: bool = False) -> list[tuple[int, str
     return [(end, _at(pieces, end, steps, old=old)) for end in sorted(ends)]
 
 
-@dataclass(slots=True)
+@dataclass
 class Group:
-    """What stands in brackets.
+    """What stands in brackets; what it means is asked once the whole prompt is read.
 
     Attributes:
         opened: The bracket.
@@ -260,7 +281,7 @@ class Group:
     closed: bool = False
     sound: bool = True
 
-    @property
+    @cached_property
     def kind(self) -> Literal["words", "step", "turns"] | None:
         """What it means; `None` where it means nothing."""
         if not (self.closed and self.sound):
@@ -273,7 +294,7 @@ class Group:
             return "words"
         return "step" if len(self.parts) <= 3 and self.number is not None else None
 
-    @property
+    @cached_property
     def number(self) -> str | None:
         """The number behind the last colon."""
         last = self.parts[-1]
@@ -323,7 +344,9 @@ def _at(pieces: Sequence[str | Group], step: int, steps: int, *, old: bool) -> s
 
 
 def _pieces(text: str) -> Sequence[str | Group]:
-    """A prompt in words and groups; as words alone, where a bar stands in no group, or it is nested too deeply."""
+    """A prompt in words and groups; as words alone, where a bar stands in no group, or there are too many to follow."""
+    if changes_too_often(text):
+        return [text]
     whole = Group("", closed=True)
     opened, start = [whole], 0
     for mark in _MARK.finditer(text):

@@ -172,6 +172,8 @@ def _joined(texts: list[str], weights: list[float]) -> list[tuple[str, float]]:
 _TAG = re.compile(r"<(?:lora|lyco):\s*+(?P<name>[^<>:]++)(?::(?P<fields>[^<>]*+))?>", re.IGNORECASE)
 # Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
 _TAG_AND_BLANKS = re.compile(rf"(?:(?<!\s)\s++)?{_TAG.pattern}", re.IGNORECASE)
+_TAG_BEGINS = re.compile(r"<(?=(?:lora|lyco):)", re.IGNORECASE)
+_ANY_TAG = re.compile(r"<\w++:[^>]++>")
 # A folder of Windows in the name of an embedding, as ComfyUI takes it; a sign after `\` is meant as it is.
 _EMBEDDING_PATH = re.compile(r"(?<!\w)embedding:\s*+(?:[^\s,:;()\[\]<>|\\]|\\(?=\w))++", re.IGNORECASE)
 _WEIGHT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
@@ -213,7 +215,7 @@ class Stretch:
     Attributes:
         steps: The steps, counted from 1.
         weight: Of the prompt among those that `AND` joins.
-        segments: Text and weight of each part.
+        segments: Text and weight of each part; `…` where there are more texts than are taken apart.
     """
 
     steps: tuple[int, ...]
@@ -266,6 +268,28 @@ def without_tags(text: str) -> str:
 def bare(text: str) -> str:
     """The text without its LoRA tags, the blanks around them kept, as A1111 reads it."""
     return _TAG.sub("", text)
+
+
+def without_networks(text: str) -> tuple[str, tuple[str, ...]]:
+    """A prompt without the tags that A1111 takes out of it and that are no LoRAs', and these tags.
+
+    To A1111, `<word:…>` is one up to the next `>`, whatever the word.
+    """
+    found: list[str] = []
+
+    def left(tag: re.Match[str]) -> str:
+        if _TAG.fullmatch(tag[0]):
+            return tag[0]
+        found.append(tag[0])
+        return ""
+
+    end = text.rfind(">") + 1  # behind it, each beginning would be followed in vain to the end
+    return _ANY_TAG.sub(left, text[:end]) + text[end:], tuple(found)
+
+
+def with_tags_as_words(text: str) -> str:
+    """A text whose LoRA tags are words: a blank keeps them from being tags, and CLIP's tokens are the same."""
+    return _TAG_BEGINS.sub("< ", text)
 
 
 def find_tags(text: str) -> Iterator[Tag]:
@@ -331,7 +355,9 @@ def unread(text: str, flavour: str = "diffusers") -> list[Remark]:
     """
     plain = without_tags(text)
     remarks = [*_of_commas(plain), *_of_networks(plain)]
-    if flavour != "a1111":
+    if flavour == "a1111":
+        remarks = [*_of_changes(plain), *remarks]
+    else:
         remarks = [*_of_brackets(plain), *_of_and(plain), *remarks]
     if flavour == "comfyui" and _BREAK.search(plain):
         hint = "Leave it out, or choose --flavour a1111, which starts a new chunk."
@@ -389,8 +415,35 @@ def shown(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
+#: Square brackets that change a prompt between steps; of one with more, none does: each makes texts of its own of it.
+MOST_CHANGES = 500
+
+
+def changes_too_often(text: str) -> bool:
+    """Whether a prompt has more such brackets than are followed."""
+    return text.count("[") > MOST_CHANGES and sum(1 for _ in _changing(text)) > MOST_CHANGES
+
+
 def _of_brackets(text: str) -> Iterator[Remark]:
-    """Square brackets that stand for a change of the prompt between steps: `[cat:dog:0.5]`, `[cat|dog]`."""
+    """Square brackets that stand for a change of the prompt between steps."""
+    for part, bar in _changing(text):
+        if bar:
+            why = f"{part!r} is read as words: prompts alternate between steps with --flavour a1111 alone."
+            yield Remark(why, "Choose that, or one of the words.")
+        else:
+            why = f"{part!r} is read as words: prompts change between steps with --flavour a1111 alone."
+            yield Remark(why, "Choose that; a weight stands in round brackets: (cat:0.5).")
+
+
+def _of_changes(text: str) -> Iterator[Remark]:
+    """More changes between steps than are followed."""
+    if changes_too_often(text):
+        why = f"The prompt is read as words: it has more than {MOST_CHANGES} brackets that change it between steps."
+        yield Remark(why, "Leave some of them out.")
+
+
+def _changing(text: str) -> Iterator[tuple[str, bool]]:
+    """Square brackets as of `[cat:dog:0.5]` and `[cat|dog]`, each with whether a bar stands in it."""
     opened: list[tuple[int, bool]] = []  # where each open bracket is, and whether a bar stands in it
     last = 0
     for mark in _MARK.finditer(text):
@@ -400,13 +453,8 @@ def _of_brackets(text: str) -> Iterator[Remark]:
             opened[-1] = (opened[-1][0], True)
         elif opened and mark[0] == "]":
             start, bar = opened.pop()
-            part = repr(shown(text[start : min(mark.end(), start + 2 * _SHOWN)]))
-            if bar:
-                why = f"{part} is read as words: prompts alternate between steps with --flavour a1111 alone."
-                yield Remark(why, "Choose that, or one of the words.")
-            elif _SCHEDULED.search(text, last, mark.start()):
-                why = f"{part} is read as words: prompts change between steps with --flavour a1111 alone."
-                yield Remark(why, "Choose that; a weight stands in round brackets: (cat:0.5).")
+            if bar or _SCHEDULED.search(text, last, mark.start()):
+                yield shown(text[start : min(mark.end(), start + 2 * _SHOWN)]), bar
         last = mark.end()
 
 

@@ -72,6 +72,23 @@ def test_a_word_stands_for_its_embedding(assetctl, library, planned, case: dict[
     assert {each["word"] for each in read if each["used"]} == set(case["found"].values())
 
 
+def test_comfyui_has_embeddings_named(assetctl, library, planned):
+    library({"bad": "sd1"})
+    comfyui = ("--flavour", "comfyui")
+    found, findings = planned("a bad cat", *comfyui)
+    (told,) = [each for each in findings if each["rule"] == "embedding_not_selected"]
+    assert (found, told["severity"], "embedding:bad" in told["hint"]) == ({}, "info", True)
+    assert planned("a bad cat, embedding:bad", *comfyui)[0] == {"bad": "bad"}
+    chosen = ("--embedding", "bad", *comfyui)
+    for prompt, lost in (("a bad cat", True), ("a cat, embedding:bad", False)):
+        rules = [each["rule"] for each in planned(prompt, *chosen)[1]]
+        assert ("embedding_in_prompt" in rules) == lost, prompt
+    read = assetctl("prompt", "a bad cat, embedding:bad", *DREAM, *comfyui, "--json").data
+    assert [each["used"] for each in read["mentions"]] == [True, False]
+    reads = [assetctl("prompt", text, *DREAM, *comfyui, "--json").data["chunks"] for text in ("a bad", "a bad bad")]
+    assert reads[0][0]["tokens"] < reads[1][0]["tokens"]
+
+
 def test_a_token_that_a_page_tells_is_a_word_too_and_a_files_name_comes_first(assetctl, library, planned):
     library({"bad_v2": "sd1", "bad prompt": "sd1"})
     assetctl("edit", "bad_v2", "--trigger-word", "bad prompt")

@@ -150,6 +150,13 @@ def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_a_warning(asset: Make):
     assert found("unread_syntax", replace(prompts, prompt=r"a \[cat|dog\]", negative_prompt=None)) == []
 
 
+def test_a_tag_in_the_negative_prompt_is_words_to_a1111():
+    prompts = selection_of(prompt="a cat <lora:y:1>", negative_prompt="bad <lora:x:0.5> <lora:x:0.5>")
+    (told,) = found("unread_syntax", prompts)
+    assert (told.severity, "<lora:x:0.5>" in told.message) == ("warning", True)
+    assert found("unread_syntax", replace(prompts, settings={"flavour": "diffusers"})) == []
+
+
 @pytest.mark.parametrize("weight", [5.5, -12])
 def test_a_weight_that_burns_pictures_is_a_warning(asset: Make, weight: float):
     loras, prompt = (lora_use(lora_of(asset), weight),), f"a (cat:{weight}) <lora:style:{weight}>"

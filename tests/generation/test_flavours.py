@@ -380,6 +380,14 @@ def test_what_predicts_velocities_is_asked_for_the_same_picture(flavour: str):
         assert torch.allclose(latents, torch.full_like(latents, 0.5), atol=2e-3), predicts
 
 
+def test_what_predicts_something_else_is_not_sampled_as_if_it_were_noise():
+    from assetctl.errors import UnusableError
+
+    for predicts in ("sample", "flow"):
+        with pytest.raises(UnusableError, match=predicts):
+            Knowing(predicts).draw({"flavour": "a1111"})
+
+
 @pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
 def test_every_sampler_begins_where_nothing_of_the_picture_is_left(flavour: str):
     from assetctl.samplers import listing
@@ -684,6 +692,29 @@ def test_sdxl_is_told_other_texts_and_sizes(models):
     assert (first.sizes, plain.sizes) == ((2048, 1024, 0, 8, 512, 256), ())
     assert torch.equal(tell(clip_skip=2).at(0)[1].states, dog.states)
     assert not torch.equal(tell(clip_skip=3).at(0)[1].states, dog.states)
+
+
+def test_a1111_has_zeros_for_an_empty_negative_prompt_whatever_a_folder_says(models):
+    from dataclasses import replace
+
+    from assetctl.generation.diffusers.kept import Loaded
+    from assetctl.generation.diffusers.session import Session
+    from assetctl.run import silent
+
+    plan = tiny.plan(models.folder("sdxl"), "a cat", tokenizer=models.vocabulary)
+    loaded = Loaded.load(plan, "cpu", "fp32", silent())
+
+    def is_nothing(flavour: str, *, zeros: bool) -> bool:
+        loaded.pipeline.register_to_config(force_zeros_for_empty_prompt=zeros)
+        settings = filled(dict(plan.settings) | {"flavour": flavour}, None, [])
+        prompts = Session.begin(replace(plan, settings=settings), loaded).prompts
+        away = prompts["negative_prompt_embeds"] if flavour == "diffusers" else prompts.at(0)[1].states
+        return not away.any()
+
+    said = {
+        each: [is_nothing(each, zeros=zeros) for zeros in (True, False)] for each in ("a1111", "comfyui", "diffusers")
+    }
+    assert said == {"a1111": [True, True], "comfyui": [False, False], "diffusers": [True, False]}
 
 
 @pytest.mark.parametrize("noise", ["CPU", "NV"])

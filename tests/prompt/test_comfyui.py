@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import fair
 
 from assetctl.prompt.chunks import Token
 from assetctl.prompt.flavours import cut_comfyui, parse_comfyui
@@ -75,6 +76,27 @@ def test_short_segments_stay_whole_and_long_ones_are_cut():
     assert lengths("abcdef(ghijklmn)") == ["abcdefghij", "klmn"]
 
 
-def test_embeddings_are_found_with_and_without_their_prefix():
-    for text in ("a embedding:tok b", "a tok b"):
-        assert lengths(text, {"tok": (88, 89)}) == ["a XY b"]
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("a embedding:tok b", "a XY b"),
+        ("a tok b", "a tok b"),
+        ("tok, embedding:tok", "tok, XY"),
+        ("Embedding: TOK, (embedding:tok.)", "XY, XY."),
+        ("embedding:tok-a embedding:tok.b embedding:toks", "Z embedding:tok.b embedding:toks"),
+        ("embedding:a/b embedding:a\\b", "Q Q"),
+        ("embedding:other", "embedding:other"),
+        ("myembedding:tok", "myembedding:tok"),
+    ],
+)
+def test_embeddings_are_taken_where_they_are_named_and_nowhere_else(text: str, read: str):
+    embeddings = {"tok": (88, 89), "tok-a": (90,), "a/b": (81,)}
+    assert "".join(lengths(text, embeddings, 75)) == read
+
+
+def test_names_of_embeddings_take_no_time():
+    begun = time.process_time()
+    known = {f"tok{number}" * (number % 50 + 1): (1,) for number in range(300)}
+    for text in ("embedding:" * 10_000, "embedding:tok " * 7_000, "embedding:" + "." * 100_000):
+        cut_comfyui(text, letters, known)
+    assert time.process_time() - begun < fair(5)

@@ -74,7 +74,7 @@ def _render(out: Output, reading: PromptReading) -> None:
         said = "its default weight" if weight is None else f"{weight:g}"
         said += "" if unet is None else f" for text encoders, {unet:g} for the rest"
         out.line(f"LoRA {name}: {said}{lost}")
-    mentions = {each.word: each for each in reading.mentions}
+    mentions = {each.word: each for each in sorted(reading.mentions, key=lambda each: each.used)}
     for word in reading.embeddings:
         each = mentions.get(word)
         read = (

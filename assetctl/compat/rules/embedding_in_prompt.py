@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, audible, prompts_of
-from assetctl.prompt import split_at_tokens, words_present
+from assetctl.compat.check import Rule, audible, flavour_of, prompts_of
+from assetctl.prompt import words_present
+from assetctl.prompt.flavours import split_at_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +28,18 @@ def check(context: Context) -> Iterator[Finding]:
     if not prompts:
         return
     tokens = {asset: asset.token for asset in context.embeddings}
+    flavour = flavour_of(selection)
     texts = [text for prompt in prompts for text, _ in prompt.segments]
-    used = {token.lower() for text in texts for _, token in split_at_tokens(text, tokens.values()) if token is not None}
+    pieces = [piece for text in texts for piece in split_at_embeddings(text, tokens.values(), flavour)]
+    used = {token.lower() for _, token in pieces if token is not None}
     without = {asset: token for asset, token in tokens.items() if token.lower() not in used}
     in_pieces = {word for prompt in prompts for word in words_present(prompt, without.values())} if without else set()
     for asset, token in without.items():
+        if flavour == "comfyui":
+            message = f"{asset.name} has no effect: neither prompt says embedding:{token}, as ComfyUI has it named."
+            hint = f"Write embedding:{token} into the prompt or the negative prompt."
+            yield RULE.finding("warning", message, hint, asset)
+            continue
         if token in in_pieces:
             message = f"{asset.name} has no effect: no prompt has its token as it is, {token}, in one piece."
         else:

@@ -6,8 +6,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, audible
-from assetctl.prompt import split_at_tokens
+from assetctl.compat.check import Rule, audible, flavour_of
+from assetctl.prompt.flavours import split_at_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,8 @@ def check(context: Context) -> Iterator[Finding]:
         return
     negative = [asset for asset in context.embeddings if _seems_negative(asset)]
     tokens = {asset: asset.token for asset in negative}
-    pieces = (split_at_tokens(text, tokens.values()) for text, _ in audible(selection.prompt).segments)
+    texts, flavour = audible(selection.prompt).segments, flavour_of(selection)
+    pieces = (split_at_embeddings(text, tokens.values(), flavour) for text, _ in texts)
     used = {token.lower() for piece in pieces for _, token in piece if token is not None}
     misplaced = {asset: token for asset, token in tokens.items() if token.lower() in used}
     wanted = ", ".join(filter(None, (*dict.fromkeys(misplaced.values()), selection.negative_prompt)))

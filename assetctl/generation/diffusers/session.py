@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 
-from assetctl.errors import GenerationError, UsageError
+from assetctl.errors import GenerationError, UnusableError, UsageError
 from assetctl.generation.diffusers.conditioning import Guidance, encode, guidance, nought
 from assetctl.generation.diffusers.pipeline import make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
@@ -204,10 +204,11 @@ def _prompts(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder
     if guided or SAMPLERS[told_apart(settings["sampler"])[0]].unguided:
         asked.append(plan.negative_prompt)
     skip = _layer(settings, family)
-    zeros = bool(pipeline.config.get("force_zeros_for_empty_prompt"))
-    if ours:
-        return guidance(encoders, asked, settings, skip, zeros=zeros)
+    if ours:  # A1111 has one way for all models of a family; a folder's own is diffusers'
+        told_as = build_of(plan.checkpoint.family or "unknown").told
+        return guidance(encoders, asked, settings, skip, zeros=told_as.zeros_for_nothing)
     prompt, *negative = encode(encoders, asked, skip, settings["flavour"])
+    zeros = bool(pipeline.config.get("force_zeros_for_empty_prompt"))
     if negative and zeros and not any(text.strip() for text, _ in plan.negative_prompt.segments):
         # SDXL was trained with zeros, not with the encoding of nothing
         negative = [nought(prompt)]
@@ -239,6 +240,14 @@ def levels_of(config: Mapping[str, Any], flavour: str, *, half: bool = False) ->
     kept_as = torch.float16 if half else torch.float32 if flavour == "a1111" else torch.float64
     count = int(config.get("num_train_timesteps", 1000))
     return Levels.scaled_linear(config["beta_start"], config["beta_end"], count, kept_as)
+
+
+#: What is taken for the picture, by what a network predicts: of what it was shown, its answer, the noise level, and the
+#: strength of picture and noise together.
+_PICTURE_OF: Mapping[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "epsilon": lambda x, said, sigma, _whole: x - said * sigma,
+    "v_prediction": lambda x, said, sigma, whole: x / whole**2 - said * (sigma / whole),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,16 +325,17 @@ class Painter:
         strength = self.settings["cfg_scale"]
         guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
         network, asked = _Network.of(self.pipeline.unet, self.settings), itertools.count()
+        picture_of = _PICTURE_OF.get(self.predicts)
+        if picture_of is None:
+            message = f"The checkpoint predicts {self.predicts}, which no flavour but diffusers samples."
+            raise UnusableError(message, "Try --flavour diffusers, or choose another checkpoint.")
 
         def guess(x: torch.Tensor, sigma: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             whole = (sigma**2 + 1) ** 0.5
             towards, away = guidance.at(next(asked))
             told = [each for _, each in towards] if away is None else [away, *(each for _, each in towards)]
             answers = network.answers(x / whole if self._flavour == "comfyui" else x * (1 / whole), time, told)
-            if self.predicts == "v_prediction":
-                pictures = [x / whole**2 - said * (sigma / whole) for said in answers]
-            else:
-                pictures = [x - said * sigma for said in answers]
+            pictures = [picture_of(x, said, sigma, whole) for said in answers]
             guided = pictures[0]
             if away is not None:  # pictures are mixed, not noises: the last bit is the programs' then
                 for (weight, _), picture in zip(towards, pictures[1:], strict=True):

@@ -13,8 +13,9 @@ from assetctl.errors import CorruptFileError, FileError, UsageError
 from assetctl.identify.plugins import family_called
 from assetctl.options import LARGEST_SEED, OPTIONS, option, together
 from assetctl.pictures import UsedAsset
-from assetctl.pictures.parameters import Collection, shown
+from assetctl.pictures.parameters import Collection, model_name, shown
 from assetctl.prompt import parse_prompt
+from assetctl.prompt.syntax import with_tags_as_words, without_networks
 from assetctl.request import Request
 from assetctl.samplers import (
     AUTOMATIC,
@@ -222,11 +223,11 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
         if name in parameters.illegible and getattr(parameters, name) is None:
             hint = "`assetctl inspect PICTURE` shows what it says; `assetctl generate` makes one of words of your own."
             raise FileError(f"The picture's {name.replace('_', ' ')} could not be read.", hint)
-    remarks: list[str] = []
+    parameters, remarks = _with_its_tags(parameters), list[str]()
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
     request = _request(parameters, remarks)
-    remarks += _of_tags(parameters)
+    remarks += [*_of_tags(parameters), *_of_weights(ours, parameters)]
     remarks += [*_of_version(parameters), *_of_machine(request), *parameters.notes, *_left_out(parameters, assets)]
     first = _resemblance(parameters.software, request.settings, whole=not remarks)
     remarks.insert(0, _another(parameters) or first)
@@ -300,6 +301,26 @@ def _assets(parameters: PictureParameters) -> tuple[UsedAsset, ...]:
     return found.assets()
 
 
+def _with_its_tags(parameters: PictureParameters) -> PictureParameters:
+    """Parameters with those tags of LoRAs alone that A1111 read as such, where it made the picture.
+
+    It reads those of the negative prompt as words, and takes tags of all networks out of the prompt.
+    """
+    if parameters.software != "A1111":
+        return parameters
+    prompt, left = without_networks(parameters.prompt or "")
+    negative, notes = parameters.negative_prompt, parameters.notes
+    if left:
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        notes += (f"Not carried over: {', '.join(map(shown, left[:_SHOWN]))}{more}.",)
+    return replace(
+        parameters,
+        prompt=parameters.prompt and prompt,
+        negative_prompt=negative and with_tags_as_words(negative),
+        notes=notes,
+    )
+
+
 #: A LoRA in a prompt that has more than a name.
 _TAG = re.compile(r"<lora:[^:<>]{1,500}:[^<>]{1,500}>")
 
@@ -310,6 +331,19 @@ def _of_tags(parameters: PictureParameters) -> Iterator[str]:
     for tag in dict.fromkeys(match[0] for match in islice(tags, _MAX_ASSETS)):
         if any(weight is None for _, weight in parse_prompt(tag).loras):
             yield f"The weight in {shown(tag)} is no number: 1 is taken."
+
+
+def _of_weights(assets: Sequence[UsedAsset], parameters: PictureParameters) -> Iterator[str]:
+    """LoRAs of which nothing says how strongly they were applied: a tag without a weight says 1."""
+    prompts = (parse_prompt(text or "") for text in (parameters.prompt, parameters.negative_prompt))
+    tagged = {_file_of(model_name(name)) for each in prompts for name, _ in each.loras[:_MAX_ASSETS]}
+    for used in assets:
+        if used.role == "lora" and used.weight is None and (used.name is None or _file_of(used.name) not in tagged):
+            yield f"It does not say the weight of the LoRA {shown(used.name or used.hash or '?')}: 1 is taken."
+
+
+def _file_of(name: str | None) -> str:
+    return (name or "").rpartition("/")[2].casefold()
 
 
 def _token(used: UsedAsset, prompts: str) -> dict[str, object]:

@@ -164,13 +164,13 @@ def remade(workspace: Workspace, number: int) -> Remade:
         with suppress(NotFoundError, AmbiguousNameError):
             if use.asset is not None:
                 there.append(AssetUse(use.role, read.find(use.asset)))
-    more = calls_more(workspace, Selection(tuple(there), generation.prompt, generation.negative_prompt))
+    prompts = generation.prompt, generation.negative_prompt
+    more = calls_more(workspace, Selection(tuple(there), *prompts, complete(generation.settings)))
     texts = _text_weights(generation)
     uses = [
         Wanted(each.role, each.asset or each.name, each.weight, texts.get(each.name), is_here=True)
         for each in generation.assets
     ]
-    prompts = generation.prompt, generation.negative_prompt
     request = asked_for(*prompts, uses, complete(generation.settings), more=more)
     return Remade(generation, command_line(generation, workspace.settings.home, more=more), request)
 

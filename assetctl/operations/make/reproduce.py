@@ -282,7 +282,7 @@ def _asked_for(workspace: Workspace, recipe: PictureRecipe, resolved: Sequence[R
         there += [] if asset is None else [AssetUse(used.role, asset)]
     request = recipe.request
     prompt, negative = request.prompt or "", request.negative_prompt or ""
-    more = calls_more(workspace, Selection(tuple(there), prompt, negative))
+    more = calls_more(workspace, Selection(tuple(there), prompt, negative, request.settings))
     return asked_for(prompt, negative, uses, request.settings, more=more)
 
 
@@ -562,7 +562,8 @@ def _selection(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe, *, re
     ]
     for role in ("checkpoint", "vae"):  # the first counts
         uses = [use for use in uses if use.role != role] + [use for use in uses if use.role == role][:1]
-    selection = Selection(tuple(uses), recipe.request.prompt, recipe.request.negative_prompt)
+    request = recipe.request
+    selection = Selection(tuple(uses), request.prompt, request.negative_prompt, request.settings)
     if selection.checkpoint is None:
         hint = "`assetctl inspect PICTURE` shows what it says, for `assetctl generate PROMPT --checkpoint NAME`."
         raise NotFoundError("The picture does not say which checkpoint it was made with.", hint)

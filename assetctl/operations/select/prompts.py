@@ -32,7 +32,7 @@ from assetctl.prompt.chunks import (
     load_tokenizer,
     without_named,
 )
-from assetctl.prompt.flavours import chunks_of
+from assetctl.prompt.flavours import chunks_of, split_at_embeddings
 from assetctl.prompt.flavours import reading as parsed_as
 from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, unread
 from assetctl.request import refuse_length
@@ -111,9 +111,11 @@ def read_prompt(
     model = None if checkpoint is None else workspace.catalog.read.find(checkpoint)
     chosen = [workspace.catalog.read.find(name) for name in embeddings]
     known = _has_catalog(workspace)
-    selection = _selected(workspace, text, model, chosen, take=auto_embeddings) if known else Selection()
+    selection = Selection()
+    if known:
+        selection = _selected(workspace, text, model, chosen, flavour, take=auto_embeddings)
     used, mentions = selection.embeddings, selection.mentions
-    words = (*_tokens_in(parsed, used), *(each.word for each in mentions))
+    words = (*_tokens_in(parsed, used, flavour), *(each.word for each in mentions))
     refused = _refused(workspace, parsed) if known else {}
     unknown, ambiguous = (
         tuple(name for name, _ in parsed.loras if isinstance(refused.get(name), kind)) if known else None
@@ -138,13 +140,16 @@ def read_prompt(
     return replace(reading, chunks=tuple(chunks_of(text, tokenizer, counts, flavour)))
 
 
-def _selected(workspace: Workspace, text: str, model: Asset | None, chosen: list[Asset], *, take: bool) -> Selection:
+def _selected(
+    workspace: Workspace, text: str, model: Asset | None, chosen: list[Asset], flavour: str, *, take: bool
+) -> Selection:
     """The embeddings that were chosen, and those that the prompt calls; the only checkpoint is the one that counts."""
     checkpoint = model or _only_checkpoint(workspace)
     uses = [AssetUse("embedding", asset) for asset in chosen]
     if checkpoint is not None:
         uses.append(AssetUse("checkpoint", checkpoint))
-    return with_embeddings(workspace.catalog.read, Selection(tuple(uses), text), take=take)
+    selection = Selection(tuple(uses), text, settings={"flavour": flavour})
+    return with_embeddings(workspace.catalog.read, selection, take=take)
 
 
 def _tokenizer(workspace: Workspace, checkpoint: Asset | None) -> ClipTokenizer:
@@ -243,10 +248,10 @@ def _count(embedding: Asset) -> int:
     )
 
 
-def _tokens_in(parsed: ParsedPrompt, embeddings: Iterable[Asset]) -> tuple[str, ...]:
+def _tokens_in(parsed: ParsedPrompt, embeddings: Iterable[Asset], flavour: str) -> tuple[str, ...]:
     """Tokens of embeddings that stand in a prompt, in its order, each once."""
     tokens = {asset.token: None for asset in embeddings}
-    pieces = (piece for text, _ in parsed.segments for piece in split_at_tokens(text, tokens))
+    pieces = (piece for text, _ in parsed.segments for piece in split_at_embeddings(text, tokens, flavour))
     return tuple(dict.fromkeys(token for _, token in pieces if token is not None))
 
 
@@ -261,6 +266,7 @@ def with_embeddings(read: Reader, selection: Selection, *, take: bool = True) ->
 
     A word stands for the one embedding that goes by it and fits the checkpoint: by its file's name, or else by its
     token. It is a whole word in any case, and the longest where several match. Where several go by it, none is taken.
+    In the flavour of ComfyUI, `embedding:` has to stand before it.
 
     Args:
         read: The catalog.
@@ -276,12 +282,13 @@ def with_embeddings(read: Reader, selection: Selection, *, take: bool = True) ->
         return selection
     chosen = [use.asset for use in selection.uses if use.role == "embedding"]
     there = [asset for asset in read.assets(kind="embedding") if asset.id not in {each.id for each in chosen}]
-    search = _Words(read, selection, [asset for asset in there if _is_said(asset, said)], take)
+    flavour = str(selection.settings.get("flavour") or option("flavour").usual)
+    search = _Words(read, selection, [asset for asset in there if _is_said(asset, said)], take, flavour)
     texts = {where: _words_of(prompt) for where, prompt in prompts.items() if prompt}
     for where, parts in texts.items():
         for text in parts:
             search.look(text, where)
-    uses = [_called(use, said, texts.values()) if use.role == "embedding" else use for use in selection.uses]
+    uses = [_called(use, said, texts.values(), flavour) if use.role == "embedding" else use for use in selection.uses]
     found = [AssetUse("embedding", _going_by(asset, word), found_by=word) for asset, word in search.taken.values()]
     return replace(selection, uses=(*uses, *found), mentions=tuple(dict.fromkeys(search.mentions)))
 
@@ -313,14 +320,15 @@ def _going_by(asset: Asset, word: str) -> Asset:
     return replace(asset, trigger_words=(word, *(each for each in asset.trigger_words if each != word)))
 
 
-def _called(use: AssetUse, said: str, texts: Iterable[list[str]]) -> AssetUse:
+def _called(use: AssetUse, said: str, texts: Iterable[list[str]], flavour: str) -> AssetUse:
     """An embedding that was chosen, with the word that prompts call it by where they do not have its token."""
     asset = use.asset
     if not _is_said(asset, said):
         return use
     parts = [text for each in texts for text in each]
     words = (asset.token, *_names_of(asset))
-    there = [word for word in words if any(token for text in parts for _, token in split_at_tokens(text, [word]))]
+    pieces = {word: (piece for text in parts for piece in split_at_embeddings(text, [word], flavour)) for word in words}
+    there = [word for word in words if any(token for _, token in pieces[word])]
     named = [name for text in parts for name in embeddings_named(text)]
     there += [name for name in named if without_suffix(model_path(name)[-1]).casefold() in map(str.casefold, words)]
     return replace(use, asset=_going_by(asset, there[0])) if there else use
@@ -329,8 +337,15 @@ def _called(use: AssetUse, said: str, texts: Iterable[list[str]]) -> AssetUse:
 class _Words:
     """Looks through prompts for words that embeddings go by."""
 
-    def __init__(self, read: Reader, selection: Selection, candidates: Sequence[Asset], take: bool) -> None:  # noqa: FBT001
-        self._read, self._selection, self._take = read, selection, take
+    def __init__(
+        self,
+        read: Reader,
+        selection: Selection,
+        candidates: Sequence[Asset],
+        take: bool,  # noqa: FBT001
+        flavour: str,
+    ) -> None:
+        self._read, self._selection, self._take, self._flavour = read, selection, take, flavour
         self.taken: dict[int, tuple[Asset, str]] = {}
         self.mentions: list[Mention] = []
         self._own = [word for asset in selection.embeddings for word in (asset.token, *_names_of(asset))]
@@ -381,6 +396,8 @@ class _Words:
         why, hint = None, None
         if not assets:
             why, hint = "names no embedding of the catalog", "`assetctl list --kind embedding` shows all."
+        elif self._flavour == "comfyui" and not explicit:
+            why, hint = "is read as words: ComfyUI has embeddings named", f"Write embedding:{word} if you mean it."
         elif refusal is not None:
             why, hint = f"is not taken for an embedding: {refusal.message.rstrip('.')}", refusal.hint
         elif len(assets) > 1:

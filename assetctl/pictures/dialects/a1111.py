@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,12 @@ from assetctl.pictures.parameters import (
     settings,
     with_understood,
 )
+from assetctl.prompt.syntax import without_networks
 from assetctl.samplers import a1111_name
 from assetctl.text import clean, is_altered, line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 #: Fields that are read of one line, and vain searches for the end of a nested value.
@@ -156,12 +158,15 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     said = fields.plain = _respelled(fields.plain)
     for name, template in templates.items():
         said.setdefault(name, template)
+    software = None if at is None else _software_of(said)
+    # of a negative prompt, A1111 reads tags as words
+    tagged = (without_networks(positive)[0],) if software == "A1111" else (positive, negative)
     found = PictureParameters(
-        software=None if at is None else _software_of(said),
+        software=software,
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
         settings=_settings(said),
-        assets=_assets(positive, negative, fields).assets(),
+        assets=_assets(tagged, fields).assets(),
         fields=said,
         extra=fields.nested,
         text=clean(text),
@@ -259,6 +264,9 @@ def _neutral(said: dict[str, str]) -> frozenset[str]:
     names |= {_vae_module(said)} & said.keys()
     if said.get("VAE", "x").lower() in NO_FILE:
         names.add("VAE")
+    for key in filter(_NUMBERED.fullmatch, said):
+        if "Strength" not in key or number(said[key]) is not None:
+            names.add(key)
     if said.get("Schedule type", "").lower() in ("automatic", "karras", "exponential"):
         names.add("Schedule type")
     return frozenset(names)
@@ -304,9 +312,10 @@ def _sampler(said: dict[str, str]) -> str | None:
     return name
 
 
-def _assets(positive: str, negative: str, fields: Fields) -> Collection:
+def _assets(tagged: Sequence[str], fields: Fields) -> Collection:
+    """What fields name, and tags in these prompts."""
     found, said = Collection(), fields.plain
-    found.add_loras(positive, negative)
+    found.add_loras(*tagged)
     model = said.get("Model")
     found.add("checkpoint", model, digest=said.get("Model hash"))
     vae = said.get("VAE", said.get(_vae_module(said), ""))
@@ -351,8 +360,13 @@ def _add_hashes(found: Collection, hashes: dict[str, object], model: str | None,
             found.add(role, vae, digest=digest)
 
 
+#: What SaveImageWithMetaData says of a LoRA, behind its number; and all that it numbers.
+_OF_LORA = ("Model name", "Model hash", "Strength model", "Strength clip")
+_NUMBERED = re.compile(rf"Lora_1?\d (?:{'|'.join(_OF_LORA)})|Embedding_1?\d (?:name|hash)")
+
+
 def _add_numbered(found: Collection, said: dict[str, str]) -> None:
-    """What extensions number: LoRAs of Additional Networks, and ControlNets."""
+    """What extensions number: LoRAs of Additional Networks, and ControlNets; and what a saver of ComfyUI's does."""
     for number_ in range(1, _MAX_NUMBERED + 1):
         name, digest = _name_and_hash(said.get(f"AddNet Model {number_}", ""), "(")
         weight = said.get(f"AddNet Weight A {number_}") or said.get(f"AddNet Weight {number_}")
@@ -364,6 +378,19 @@ def _add_numbered(found: Collection, said: dict[str, str]) -> None:
         name, digest = _name_and_hash(inner.get("Model") or inner.get("model") or "", "[")
         if name.lower() not in NO_FILE:
             found.add("controlnet", name, digest=digest, weight=inner.get("Weight") or inner.get("weight"))
+    turns = Counter[str]()
+    for number_ in range(_MAX_NUMBERED):
+        file, sha256, strength, clip = (said.get(f"Lora_{number_} {name}") for name in _OF_LORA)
+        found.add(
+            "lora",
+            file,
+            digest=sha256,
+            weight=strength,
+            text_weight=None if number(clip) == number(strength) else clip,
+            turn=turns[file or ""] or None,  # the first is the one that other fields name
+        )
+        turns[file or ""] += 1
+        found.add("embedding", said.get(f"Embedding_{number_} name"), digest=said.get(f"Embedding_{number_} hash"))
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
