@@ -21,6 +21,7 @@ from compat.sparse import low_rank, whole_checkpoint, write_sparse
 from disks import fill, small_disk, unwritable
 from filelock import FileLock
 from generation import tiny
+from patience import fair
 
 from assetctl import Cancelled, Output, Registry, Request, Run
 from assetctl.catalog import Catalog
@@ -691,7 +692,7 @@ def test_a_long_list_is_planned_quickly_and_reads_each_header_once(world, home, 
     path = write(world, [{**each, "loras": {"lora-0": 0.5}} for each in jobs(300)])
     started = time.process_time()
     assert statuses(assetctl("generate", "--batch", path, "--dry-run", "--json")) == ["waiting"] * 300
-    assert time.process_time() - started < 6
+    assert time.process_time() - started < fair(6)
     assert Counter(read).most_common(1)[0][1] <= 3
 
 

@@ -325,7 +325,7 @@ def test_an_endless_maze_is_told_at_once(tmp_path: Path):
     start = time.process_time()
     with pytest.raises(CorruptFileError, match="made to exhaust"):
         identify(path)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < fair(1)
 
 
 def test_a_program_of_pytorch_is_no_model(torch, tmp_path: Path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from headers import write_raw
+from patience import fair
 
 from assetctl.compat.coverage import coverage, modules_of_file
 from assetctl.files.odd_headers import read_odd_header
@@ -40,7 +41,7 @@ def test_a_name_of_prefixes_is_read_once(prefix):
     header = named(f"{prefix * 2_500}z.lora_down.weight")
     begun = time.process_time()
     identify_header(header)
-    assert time.process_time() - begun < 0.1
+    assert time.process_time() - begun < fair(0.1)
 
 
 @pytest.mark.parametrize("further", ["transformer_", "unet_", "model_"])
@@ -49,7 +50,7 @@ def test_a_name_of_further_prefixes_is_looked_up_a_few_times(further):
     modules = modules_of_file(named("model.diffusion_model.input_blocks.0.0.weight"))
     begun = time.process_time()
     coverage("style", header, modules)
-    assert time.process_time() - begun < 0.1
+    assert time.process_time() - begun < fair(0.1)
 
 
 @pytest.mark.parametrize("prefix", ["unet.", "model.", "params."])

@@ -50,7 +50,7 @@ def test_a_name_of_many_prefixes_takes_no_time(tmp_path: Path, name: str):
     begun = time.process_time()
     identify(path)
     assert list(kohya_names(HOSTILE_NAMES[name].removesuffix(".lora_down.weight")))
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < fair(1)
 
 
 def test_an_odd_header_of_a_large_text_takes_no_memory(tmp_path: Path):

@@ -201,7 +201,9 @@ def test_mutated_pictures(tmp_path: Path, suffix: str, count: int):
 def test_a_megabyte_of_anything_is_read_in_linear_time(text: str, length: int):
     start = time.process_time()
     check(parse_infotext(text[: length // 2] + text[-length // 2 :]))
-    assert time.process_time() - start < 5 * length / 10**6  # a tenth of that is usual; quadratic would be minutes
+    assert time.process_time() - start < fair(
+        5 * length / 10**6
+    )  # a tenth of that is usual; quadratic would be minutes
 
 
 def test_a_graph_of_links_to_everything_is_read_quickly():
@@ -216,7 +218,7 @@ def test_a_graph_of_links_to_everything_is_read_quickly():
     }
     start = time.process_time()
     check(dialects()[-1].read({"prompt": json.dumps(dense)}))
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < fair(10)
 
 
 def test_links_that_go_in_circles_come_to_an_end(tmp_path: Path):
@@ -239,7 +241,7 @@ def test_thousands_of_decoders_behind_one_long_chain_are_read_quickly():
     loaders = {f"v{n}": {"class_type": "VAELoader", "inputs": {"vae_name": f"{n}"}} for n in range(count)}
     start = time.process_time()
     check(dialects()[-1].read({"prompt": json.dumps(chain | decoders | loaders)}))
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < fair(5)
 
 
 def test_a_million_empty_segments_are_not_walked(tmp_path: Path):
@@ -247,7 +249,7 @@ def test_a_million_empty_segments_are_not_walked(tmp_path: Path):
     path.write_bytes(b"\xff\xd8\xff\xe0\0\2" + b"\xff\xe0\0\2" * 10**6)
     start = time.process_time()
     check(read_parameters(path))
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < fair(5)
 
 
 def test_huge_dimensions_are_not_decoded(tmp_path: Path):
@@ -303,7 +305,7 @@ def test_a_record_of_a_million_blanks_is_read_in_linear_time(tmp_path: Path, bla
     start = time.process_time()
     tiny_plan = tiny.plan(tiny.asset(path, "checkpoint", "sd1"), prompt, negative=prompt)
     infotext(tiny_plan, 1)
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < fair(3)
 
 
 def test_an_asset_with_thousands_of_sources_keeps_some():
@@ -311,4 +313,4 @@ def test_an_asset_with_thousands_of_sources_keeps_some():
     start = time.process_time()
     found = parse_infotext(f"{FIELDS}Civitai resources: [{resources}]")
     assert [len(each.sources) for each in found.assets] == [20]
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < fair(5)

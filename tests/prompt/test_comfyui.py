@@ -54,7 +54,7 @@ def test_no_text_takes_long_or_fails():
         "(\\)" * 9_000,
     ):
         assert all(abs(weight) < 1e9 for _, weight in parse_comfyui(text))
-    assert time.process_time() - begun < 5
+    assert time.process_time() - begun < fair(5)
 
 
 def letters(text: str) -> list[Token]:

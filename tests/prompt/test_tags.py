@@ -8,6 +8,7 @@ import pytest
 from generated import names
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import fair
 from tables import table
 
 from assetctl.prompt import parse_prompt, without_tags
@@ -35,7 +36,7 @@ def test_takes_time_linear_in_the_length(unit: str):
     parse_prompt("<lora:" + unit[6:] * 500_000)
     without_tags(unit * (1_000_000 // len(unit)))
     without_tags(" " * 1_000_000 + unit)
-    assert time.process_time() - begin < 3
+    assert time.process_time() - begin < fair(3)
 
 
 @pytest.mark.parametrize("case", table("prompts/without_tags"))

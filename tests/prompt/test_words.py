@@ -7,6 +7,7 @@ import pytest
 from generated import names, texts
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import fair
 from tables import table
 
 from assetctl.prompt import parse_prompt, split_at_tokens, words_present
@@ -34,7 +35,7 @@ def test_takes_time_linear_in_the_length(unit: str):
     begin = time.process_time()
     assert "".join(piece for piece, _ in split_at_tokens(text, words)) == text
     words_present(text, words)
-    assert time.process_time() - begin < 5  # a second here; what is not linear takes minutes
+    assert time.process_time() - begin < fair(5)  # a second here; what is not linear takes minutes
 
 
 @given(texts(), st.lists(names(), max_size=3))
