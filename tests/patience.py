@@ -2,8 +2,6 @@
 
 import time
 
-import pytest
-
 #: What a core of one's own takes for `_loop`, in seconds.
 _USUAL = 0.01
 _slowest = 1.0
@@ -28,5 +26,7 @@ def fair(seconds: float) -> float:
 
 def skip_if_starved() -> None:
     """Skip a test of what lasts a certain time by itself: here it would end before it is looked at."""
+    import pytest  # which no process of a person's has
+
     if fair(1) > 5:
         pytest.skip("this machine stands still for seconds")

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patience import fair
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -60,7 +62,7 @@ def _main() -> None:
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     for arguments in json.load(sys.stdin):
         started = time.process_time()
-        resource.setrlimit(resource.RLIMIT_CPU, (int(started) + SECONDS + 1, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(started) + int(fair(SECONDS)) + 1, resource.RLIM_INFINITY))
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(arguments)
