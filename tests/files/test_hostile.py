@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hostile import SAMPLES, Sample, archived, mapping, tensor, write_all
 from material import write_embedding, write_lora
+from patience import fair
 from trial import tried
 from written_pictures import write_png_embedding
 
@@ -46,7 +47,7 @@ def faults(ended: list[Tried], allowed: dict[Path, set[int]]) -> list[str]:
         path = Path(each.arguments[1])
         told = each.code == 0 or (each.err.count("error: ") == 1 and path.name in each.err)
         crashed = "defect" in each.err or "Traceback" in each.err
-        if each.code not in allowed[path] or not told or crashed or each.seconds > 5:
+        if each.code not in allowed[path] or not told or crashed or each.seconds > fair(5):
             found.append(f"{path.name}: exit {each.code}, {each.seconds:.1f} s: {each.err[-300:]}")
     return found
 
