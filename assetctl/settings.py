@@ -162,7 +162,10 @@ def _shown(value: object) -> str:
 def _path(text: str | Path, root: Path) -> Path:
     try:
         path = (root / Path(text).expanduser()).absolute()
+        str(path).encode()
         path.exists()
+    except UnicodeEncodeError as error:  # the catalog keeps paths as text
+        raise UsageError(f"{str(text)!a} is no valid text.", "Name another folder, or rename it.") from error
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"{_shown(str(text))} cannot be used as a path: {error}.", "Name another folder.") from error
     except OSError:  # it may not be looked at, which whoever uses it will say

@@ -109,6 +109,7 @@ class Catalog:
         self._writing: sqlite3.Connection | None = None
         self._writes = threading.Lock()
         self._writes_in: threading.Thread | None = None
+        self._moves: tuple[Mapping[str, str], Mapping[int, str]] | None = None
         self._has_kept_room = self._is_closed = False
 
     @cached_property
@@ -172,7 +173,7 @@ class Catalog:
                 self._writer.forget()
                 raise
             finally:
-                self._look_again()
+                self._drop_copies()
                 self._writes_in = None
                 self._writes.release()
 
@@ -180,6 +181,18 @@ class Catalog:
         """Add assets in one transaction; see `Writer.add`."""
         with self.write() as writer:
             return writer.add(entries)
+
+    def follow(self, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
+        """Files, by their old paths, and assets lie at other paths now.
+
+        Where nothing can be written, this is so for what is read of a copy in memory, as on a read-only disk.
+        """
+        try:
+            with self.write() as writer:
+                writer.follow(files, assets)
+        except StorageError:
+            self._moves = (files, assets)
+            self._drop_copies()
 
     def close(self) -> None:
         """Let go of the file, in every thread.
@@ -227,8 +240,10 @@ class Catalog:
                 return self._reading[thread].connection
             # where this process has the file open, reading it as a file would lose its locks
             is_open = self._writing is not None or any(not opened.is_copy for opened in self._reading.values())
-            self._reading[thread] = connect(self.path, may_copy=not is_open)
-            return self._reading[thread].connection
+            opened = self._reading[thread] = connect(self.path, may_copy=not is_open)
+            if opened.is_copy and self._moves is not None:
+                _move_in_copy(opened.connection, *self._moves)
+            return opened.connection
 
     @cached_property
     def _writer(self) -> Writer:
@@ -257,8 +272,8 @@ class Catalog:
             raise sqlite3.ProgrammingError("its transaction has ended")
         return self._writing
 
-    def _look_again(self) -> None:
-        """Read what was written now, where the file itself could not be opened for reading."""
+    def _drop_copies(self) -> None:
+        """Read what is so now, where the file itself could not be opened for reading."""
         with self._opening:
             copies = [thread for thread, opened in self._reading.items() if opened.is_copy]
             if copies and self._writing is not None:  # it must not have the file open when that is read as one
@@ -272,6 +287,14 @@ class Catalog:
         if not self._has_kept_room:
             keep_room(self.path)
             self._has_kept_room = True
+
+
+def _move_in_copy(copy: sqlite3.Connection, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
+    from assetctl.catalog.writing import follow  # noqa: PLC0415 - seldom needed
+
+    copy.execute("PRAGMA query_only = OFF")
+    follow(copy, files, assets)
+    copy.execute("PRAGMA query_only = ON")
 
 
 def open_catalog(path: Path, migrations: Path | None = None) -> Opened:

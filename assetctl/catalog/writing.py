@@ -211,12 +211,7 @@ class Writer(Reader):
 
     def follow(self, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
         """Files, by their old paths, and assets lie at other paths now; nothing else of them has changed."""
-        moves = [{"old": old, "new": new} for old, new in files.items()]
-        gone = [(new,) for new in files.values()]
-        self.connection.executemany("DELETE FROM files WHERE path = ? AND role = 'copy'", gone)
-        self.connection.executemany("UPDATE OR IGNORE files SET path = :new WHERE path = :old", moves)
-        places = [(new, number) for number, new in assets.items()]
-        self.connection.executemany("UPDATE OR IGNORE assets SET path = ? WHERE id = ?", places)
+        follow(self.connection, files, assets)
 
     def set_identification(self, asset_id: int, found: Identification) -> None:
         """Keep what the file says of itself; what a person set stays on top."""
@@ -328,6 +323,16 @@ class Writer(Reader):
     def _insert_files(self, asset_id: int, files: Iterable[AssetFile]) -> None:
         rows = [(asset_id, *_file(file)) for file in files]
         self.connection.executemany(insert("files"), rows)
+
+
+def follow(connection: sqlite3.Connection, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
+    """See `Writer.follow`; also in a copy in memory."""
+    moves = [{"old": old, "new": new} for old, new in files.items()]
+    gone = [(new,) for new in files.values()]
+    connection.executemany("DELETE FROM files WHERE path = ? AND role = 'copy'", gone)
+    connection.executemany("UPDATE OR IGNORE files SET path = :new WHERE path = :old", moves)
+    places = [(new, number) for number, new in assets.items()]
+    connection.executemany("UPDATE OR IGNORE assets SET path = ? WHERE id = ?", places)
 
 
 def _numbers(ids: Iterable[int]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import Catalog, room_given_back
-from assetctl.errors import GenerationError, StorageError, UnusableError
+from assetctl.errors import GenerationError, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ def find_moved_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> N
     were: their disk may not be mounted.
 
     Args:
-        catalog: Whose records are brought up to date; one that cannot be written stays as it is.
+        catalog: Whose records are brought up to date, or what is read of them, if it cannot be written.
         root: The store's folder, by its real path.
         strays: Assets of the store whose recorded paths lie elsewhere.
     """
@@ -48,8 +47,7 @@ def find_moved_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> N
         own = (known[old] for old in whole if known[old].role != "copy")
         assets |= {file.asset_id: _below(root, file.asset_path, former) for file in own}
     if files:
-        with contextlib.suppress(StorageError), catalog.write() as writer:
-            writer.follow(files, assets)
+        catalog.follow(files, assets)
 
 
 def _followed(old: str, former: Path, root: Path, known: KnownFile, there: Mapping[str, KnownFile]) -> str | None:

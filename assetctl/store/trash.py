@@ -330,6 +330,8 @@ class Trash:
         Raises:
             StorageError: The disk refused.
         """
+        if not self.unreadable():
+            return
         with storage_errors("tidy the trash"), self._alone():
             for folder in self.unreadable():
                 if _OWN.fullmatch(folder.name) and not folder.is_symlink() and not (folder / _NOTE).exists():

@@ -156,6 +156,23 @@ def test_a_catalog_that_is_not_sqlite(assetctl, home):
     assert (home / "catalog.db").read_text().startswith("my diary")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_home_whose_path_is_no_text_is_told(assetctl, home, tmp_path, monkeypatch):
+    lora = write_lora(tmp_path / "lora.safetensors")
+    monkeypatch.setenv("ASSETCTL_HOME", os.fsdecode(os.fsencode(home) + b"\xff"))
+    for arguments in (["pull", lora], ["list"], ["verify"]):
+        ended = assetctl(*arguments, "--json")
+        assert (ended.code, ended.error["code"]) == (2, "usage")
+        assert "is no valid text" in ended.error["message"]
+
+
+def test_another_programs_home_gets_no_trash(assetctl, home):
+    home.mkdir()
+    (home / "catalog.db").write_text("my diary, not a database")
+    assert assetctl("trash", "empty", "--yes").code == 0
+    assert [path.name for path in home.iterdir()] == ["catalog.db"]
+
+
 def test_a_broken_configuration_names_the_key(assetctl, home):
     home.mkdir()
     (home / "config.toml").write_text("dtpye = 'bf16'")

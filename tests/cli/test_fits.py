@@ -135,9 +135,13 @@ def test_what_fits_moves_up_where_something_does_not(assetctl):
     assert "3 of at most 14 shown" in shown.err
 
 
-def test_what_is_not_there_to_be_read_stays_as_the_catalog_has_it(assetctl, studio):
-    (studio / "broken-2.safetensors").unlink()
-    assert "broken-2" in assetctl("list", "--fits", "photo", "--quiet").out
+def test_what_is_gone_is_not_listed(assetctl, studio):
+    (studio / "good-2.safetensors").unlink()
+    assert assetctl("list", "--fits", "photo", "--quiet").out.split() == [*GOOD[:2], *GOOD[3:], "soft"]
+    assert assetctl("check", "photo", "good-2", "--for", "any").code == 5
+
+
+def test_where_the_checkpoint_is_gone_all_stays_as_the_catalog_has_it(assetctl, studio):
     (studio / "photo.safetensors").unlink()
     assert len(assetctl("list", "--fits", "photo", "--quiet").out.split()) == 14
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from disks import unwritable
 from material import write_lora, write_safetensors
 
 
@@ -61,6 +62,24 @@ def test_a_moved_home_has_its_assets(assetctl, filled, monkeypatch):
     assert {asset["name"] for asset in assetctl("list", "--in-store", "--json").data} == {"whiskers", "pipeline"}
     assert assetctl("rm", "whiskers", "--yes").code == 0
     assert "loras/whiskers.safetensors" not in stored(place)
+
+
+def test_a_moved_home_has_its_assets_where_nothing_can_be_written(assetctl, filled, tmp_path, monkeypatch):
+    place = moved(filled, monkeypatch)
+    with unwritable(place, tmp_path / "seen") as seen:
+        monkeypatch.setenv("ASSETCTL_HOME", str(seen))
+        assert assetctl("verify").code == 0
+        assets = {asset["name"]: Path(asset["path"]) for asset in assetctl("list", "--json").data}
+        assert assets.keys() == {"whiskers", "pipeline", "mine"}
+        assert all(path.is_relative_to(seen) and path.exists() for path in assets.values())
+        listed = assetctl("list", "--in-store", "--json").data
+        assert {asset["name"] for asset in listed} == {"whiskers", "pipeline"}
+        told = assetctl("prune", "--dry-run", "--json").data
+        assert (told["files"], told["strangers"]) == ([], [])
+        assert assetctl("rm", "whiskers", "--yes").code == 1
+        assert assetctl("inspect", "whiskers").code == 0
+    monkeypatch.setenv("ASSETCTL_HOME", str(place))
+    assert assetctl("verify").code == 0
 
 
 def test_a_moved_store_has_its_assets(assetctl, filled, tmp_path, monkeypatch):

@@ -131,7 +131,7 @@ def checked_name(name: str) -> str:
     """
     safe = safe_name(_SPECIAL.sub("-", name))
     if unicodedata.normalize("NFC", name) != safe:
-        hint = f"Leave out slashes, colons, angle brackets and control characters: {safe!r}."
+        hint = f"{safe!r} can: slashes, colons, angle brackets, control characters and names of devices are left out."
         raise UsageError(f"{name!r} cannot be an asset's name.", hint)
     return safe
 

@@ -168,8 +168,8 @@ def fitting(
 ) -> list[Fitting]:
     """What can be used with the checkpoint of this name, best first, each with how well it fits.
 
-    What `check` would refuse is left out, and the next ones move up, as far as `looked_at` goes. What is not there
-    to be read stays as the catalog has it; if that is the checkpoint, everything does.
+    What `check` would refuse is left out, and the next ones move up, as far as `looked_at` goes. If the checkpoint
+    is not there to be read, everything stays as the catalog has it.
 
     Raises:
         UsageError: It is no checkpoint, or nobody knows its family.
@@ -206,13 +206,11 @@ def _in_turn(ask: Callable[[int | None], list[Fitting]], limit: int | None) -> I
 
 
 def _fit(opened: OpenedCheckpoint, surrounding: Surrounding, fitting: Fitting) -> Fitting | None:
-    """How well a candidate fits by its header, too; `None` where `check` would refuse it. What is gone stays as it is.
+    """How well a candidate fits by its header, too; `None` where `check` would refuse it.
 
     With a checkpoint that assetctl can generate with, it must be able to generate with both.
     """
     candidate, how = fitting
-    if not Path(candidate.path).exists():
-        return None if _doubtful(*fitting) else fitting
     findings = _findings(opened, surrounding, candidate)
     if _refused(findings, candidate) is not None:
         return None
