@@ -1,4 +1,4 @@
-"""Which files make up a diffusers folder. Pure: names in, names out."""
+"""Which files of a repository come: those of a diffusers folder, or one model. Pure: names in, names out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from assetctl.errors import RefusedFileError
+from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
 from assetctl.files.paths import clashing
-from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 INDEX = "model_index.json"
 
@@ -25,11 +25,35 @@ TEXT_SUFFIXES = (".json", ".txt", ".model")
 #: Weights of other frameworks, of which nothing is known here.
 REFUSED_SUFFIXES = (".msgpack", ".h5", ".onnx")
 
+#: What is taken if it is there.
+BEST_SUFFIXES = (".safetensors", ".sft")
+
 #: How diffusers names weights: base, shard and variant, with the shard before or after the variant.
 _WEIGHTS = re.compile(
     r"(?P<base>[^.]+?)(-\d{5}-of-\d{5})?(\.(?P<variant>[^.]+?))?(-\d{5}-of-\d{5})?\.safetensors", re.ASCII
 )
 _WEIGHTS_INDEX = re.compile(r"[^.]+\.safetensors\.index(\.(?P<variant>[^.]+))?\.json", re.ASCII)
+
+#: One of several pieces that a model is split into.
+_SHARD = re.compile(r"-\d{5}-of-(?!00001)\d{5}(?=\.)", re.ASCII)
+
+#: What trainers keep to go on from: states of optimizers, schedules, scalers and random numbers, and arguments.
+_OF_TRAINING = re.compile(
+    r"(?:\w*optim(?:izer)?(?:_states)?|(?:lr_)?scheduler|(?:grad_)?scaler|training_(?:args|state)|rng_state|random_states?"
+    r"|custom_checkpoint)(?:[-_]?\d+)*\.[a-z]+",
+    re.ASCII | re.IGNORECASE,
+)
+
+#: A VAE that goes with the model beside it: `NAME.vae.pt` is A1111's way to say so.
+_VAE = re.compile(r"(?:vae|ae|.+\.vae)\.[a-z]+", re.ASCII | re.IGNORECASE)
+
+#: Where a name tells a precision, that of a GGUF file too; and, of files alike but for that, which comes.
+_PRECISION = re.compile(
+    r"(?:^|[._-])((?:fp|bf|mxfp|nvfp|nf|int|b?float)(?:4|8|16|32)(?:[._-](?:e4m3(?:fn)?|e5m2|scaled))*)(?=[._-]|$)",
+    re.ASCII | re.IGNORECASE,
+)
+_QUANTISED = re.compile(r"[._-](?:ud[._-])?(?:i?q\d(?:_[0-9a-z]+)*|b?fp?(?:16|32))$", re.ASCII | re.IGNORECASE)
+_PREFERRED = ("", "fp16", "bf16", "fp32")
 
 #: More than any pipeline has: components, and files of them all.
 _MOST_COMPONENTS, _MOST_FILES = 64, 2000
@@ -39,6 +63,100 @@ _MOST_TOLD = 20
 
 _ONE_FILE_HINT = "Name one file of it, if you trust it."
 SAFETENSORS_HINT = "Look for a repository with safetensors files."
+
+
+def choose_single_file(paths: Iterable[str], where: str, prefix: str, variant: str | None = None) -> str:
+    """The one model file of a repository that is no diffusers folder.
+
+    Of files alike but for their precision the plain one comes, as of a folder's weights, else fp16, bf16 or fp32.
+
+    Args:
+        paths: All files.
+        where: The repository, for messages.
+        prefix: What turns a path into a reference.
+        variant: What the file's name is to tell, such as `fp16`.
+
+    Raises:
+        AmbiguousNameError: There are several.
+        RefusedFileError: There are only other frameworks' weights, or pieces of a model, or none has the variant.
+        SourceNotFoundError: There is none.
+    """
+    paths = sorted(paths)
+    models = whole_models(paths)
+    if not models:
+        raise _without_model(paths, where)
+    if variant is not None:
+        named = re.compile(rf"[._-]{re.escape(variant)}(?=[._-])", re.IGNORECASE)
+        models = [path for path in models if named.search(PurePosixPath(path).name)]
+        if not models:
+            raise RefusedFileError(f"{where} has no weights of the variant {variant}.", "Leave out `?variant=`.")
+    found = _uppermost(models)
+    chosen = _of_best_precision(found)
+    if chosen is not None:
+        return chosen
+    raise AmbiguousNameError(
+        f"{where} has {len(found)} model files: {listed(found)}.",
+        f"Name one of them, for example: assetctl pull {prefix}{found[0]}",
+        candidates=[prefix + path for path in dict.fromkeys((*found, *models))],
+    )
+
+
+def whole_models(paths: Iterable[str]) -> list[str]:
+    """Files that can be a model by themselves: neither a piece of one, nor what was kept of its training."""
+    names = ((path, PurePosixPath(path).name) for path in sorted(paths) if path.lower().endswith(MODEL_SUFFIXES))
+    return [path for path, name in names if not (_SHARD.search(name) or _OF_TRAINING.fullmatch(name))]
+
+
+def _uppermost(models: list[str]) -> list[str]:
+    """Those that a repository can be about: at its top, where there are some, and in the safest of their forms."""
+    models = [path for path in models if not _VAE.fullmatch(PurePosixPath(path).name)] or models
+    safe = {path for path in models if path.lower().endswith(BEST_SUFFIXES)}
+    known = {_precision(path)[0] for path in safe}
+    models = [path for path in models if path in safe or _precision(path)[0] not in known]
+    top = [path for path in models if "/" not in path]
+    if not safe.isdisjoint(top):
+        return [path for path in top if not path.lower().endswith(PICKLE_SUFFIXES)]
+    return models if safe or not top else top
+
+
+def _of_best_precision(models: Sequence[str]) -> str | None:
+    """Of one file, or of some that are alike but for their precision, the one that comes; `None` where none does."""
+    told = [_precision(path) for path in models]
+    if len({name for name, _ in told}) > 1:
+        return None
+    for wanted in _PREFERRED:
+        fitting = [path for path, (_, precision) in zip(models, told, strict=True) if precision == wanted]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 else None
+    return models[0] if len(models) == 1 else None
+
+
+def _precision(path: str) -> tuple[str, str]:
+    """What a model file is called but for its precision, and that; how a GGUF file is quantised, a person chooses."""
+    folder, _, file = path.rpartition("/")
+    name, _, suffix = file.lower().rpartition(".")
+    if suffix == "gguf":
+        return f"{folder}/{_QUANTISED.sub('', name)}", suffix
+    found = _PRECISION.search(name)
+    return (
+        (f"{folder}/{name}", "")
+        if found is None
+        else (f"{folder}/{name[: found.start()]}{name[found.end() :]}", found[1])
+    )
+
+
+def _without_model(paths: Sequence[str], where: str) -> RefusedFileError | SourceNotFoundError:
+    """Why there is no file to choose."""
+    pieces = [path for path in paths if path.lower().endswith(MODEL_SUFFIXES) and _SHARD.search(path)]
+    if pieces:
+        hint = "Look for a repository that has it as one file, or as a diffusers folder."
+        if str(PurePosixPath(pieces[0]).with_name("config.json")) in paths:
+            hint += " Or download the shards and the config.json beside them; then `assetctl import` their folder."
+        message = f"{where} has its model in shards ({pieces[0]}, …), none of which is a model by itself."
+        return RefusedFileError(message, hint)
+    if any(path.lower().endswith(REFUSED_SUFFIXES) for path in paths):
+        return RefusedFileError(f"{where} has no safetensors file.", SAFETENSORS_HINT)
+    return SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
 
 
 def read_index(raw: bytes, where: str) -> object:

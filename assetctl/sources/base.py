@@ -13,7 +13,7 @@ from assetctl.errors import OfflineError, RefusedFileError
 from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.hashing import tree_sha256
 from assetctl.files.paths import safe_path
-from assetctl.text import parts_of, redacted, without_secrets
+from assetctl.text import parts_of, redacted, visible, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -86,6 +86,40 @@ def path_at(address: str, hosts: Container[str]) -> str | None:
 def texts(said: object) -> list[str]:
     """The texts of a list."""
     return [item for item in said if isinstance(item, str)] if isinstance(said, list) else []
+
+
+#: Trigger words that are kept of one asset, and characters of each.
+_MOST_WORDS, _LONGEST_WORD = 64, 500
+
+#: What stands for a byte that is no text in the encoding of its file.
+UNREADABLE = "\ufffd"
+
+#: A tag that loads a LoRA: makers write it among the words that wake it, and it is none.
+_TAG = re.compile(r"<(?:lora|lyco|lyc|hypernet):[^<>]{1,200}>", re.IGNORECASE)
+
+
+def words(said: object) -> tuple[str, ...]:
+    """Trigger words or tags: those of a list, or of a text that separates them by commas; each once."""
+    spoken = listed(said) if isinstance(said, str) else texts(said)
+    kept: dict[str, str] = {}
+    for each in spoken:
+        word = visible(_TAG.sub(" ", each[: 2 * _LONGEST_WORD])).strip(" ,")[:_LONGEST_WORD]
+        if word and word.isprintable() and UNREADABLE not in word:
+            kept.setdefault(word.casefold(), word)
+    return tuple(kept.values())[:_MOST_WORDS]
+
+
+def listed(said: str) -> list[str]:
+    """The parts of a text between commas and lines; those in brackets belong together, where all are closed."""
+    parts, depth = [""], 0
+    said = said[: _MOST_WORDS * _LONGEST_WORD]
+    for char in said:
+        depth += (char in "([{") - (char in ")]}")
+        if char in ",\n" and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts if depth == 0 else re.split(r"[,\n]", said)
 
 
 def number(said: object) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 
 import pytest
 from material import write_lora
@@ -94,27 +93,6 @@ def test_what_other_programs_keep_beside_a_file_is_read(assetctl, mine, monkeypa
     assert {key: found[key] for key in expected} == expected
     if "civitai" in said:
         assert found["origin"]["facts"]["page"] == "https://civitai.com/models/2?modelVersionId=1"
-
-
-CASES = Path(__file__).resolve().parents[3] / "shared/corpus/field/sidecars.json"
-
-
-@pytest.mark.skipif(not CASES.is_file(), reason="the third-party corpus is not beside the checkout")
-def test_sidecars_of_other_programs_say_what_they_should(assetctl, mine, monkeypatch):
-    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
-    own = hashlib.sha256(mine.read_bytes()).hexdigest()
-    for case in json.loads(CASES.read_text("utf-8")):
-        suffix = case["file"].removeprefix("NAME")
-        if suffix not in (".metadata.json", ".swarm.json"):
-            continue
-        beside(mine, suffix, case["text"].replace("<sha256>", own))
-        assetctl("enrich", "--again")
-        found = asset(assetctl)
-        model, _, version = case["expect"].pop("origin", "").removeprefix("civitai:").partition("@")
-        assert {key: found[key] for key in case["expect"]} == case["expect"]
-        if version:
-            page = found["origin"]["facts"]["page"]
-            assert page == f"https://civitai.com/models/{model}?modelVersionId={version}"
 
 
 @pytest.mark.parametrize("digest", ["0" * 64, None])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from material import write_lora, write_safetensors
@@ -65,6 +66,23 @@ def test_a_diffusers_repository_is_one_asset(assetctl, home, hub):
         "config.json", "diffusion_pytorch_model.safetensors", "model_index.json",
     ]  # fmt: skip
     assert assetctl("verify").code == 0
+
+
+def test_of_twins_the_plain_one_comes_and_a_variant_that_is_asked_for(assetctl, hub, tmp_path, monkeypatch):
+    files = {name: write_lora(tmp_path / name, seed=at).read_bytes()
+             for at, name in enumerate(("ink.safetensors", "ink.fp16.safetensors"))}  # fmt: skip
+    hub.add(REPO, {**files, "optimizer.pt": b"a pickle", "big-00001-of-00002.safetensors": b"a piece"})
+    ended = assetctl("pull", REPO)
+    assert "ink.safetensors came; there are ink.fp16.safetensors besides" in ended.err
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registry.toml").write_text(f'[assets.small]\nsource = "hf://{REPO}?variant=fp16"\n')
+    assert assetctl("lock").code == 0
+    assert assetctl("sync", "--locked").code == 0
+    assets = {asset["name"]: asset for asset in assetctl("list", "--json").data}
+    came = {name: Path(asset["path"]).read_bytes() for name, asset in assets.items()}
+    assert came == {"ink": files["ink.safetensors"], "small": files["ink.fp16.safetensors"]}
+    assert len(assetctl("pull", REPO, "--all", "--json").data) == 2
+    assert "of the variant bf16" in assetctl("pull", f"{REPO}?variant=bf16").err
 
 
 def test_a_killed_pull_goes_on_where_it_stopped(assetctl, home, hub, repository, content):

@@ -6,8 +6,8 @@ import pytest
 from tables import table
 
 from assetctl.errors import AssetctlError, RefusedFileError
-from assetctl.sources._choose import diffusers_files, read_index
-from assetctl.sources.huggingface import choose_single_file, file_name
+from assetctl.sources._choose import choose_single_file, diffusers_files, read_index
+from assetctl.sources.huggingface import file_name
 
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -50,11 +50,12 @@ def test_an_index_that_is_no_object_is_refused(index: object):
 def test_the_one_model_file_is_taken_a_pickle_only_where_there_is_nothing_better(case: dict[str, Any]):
     place = "hf://org/repo@v2/"
     if "refused" not in case:
-        assert choose_single_file(case["files"], REPO, place) == case["chosen"]
+        assert choose_single_file(case["files"], REPO, place, case.get("variant")) == case["chosen"]
         return
     with pytest.raises(AssetctlError) as caught:
-        choose_single_file(case["files"], REPO, place)
+        choose_single_file(case["files"], REPO, place, case.get("variant"))
     assert caught.value.code == case["refused"]
+    assert case.get("says", "") in f"{caught.value.message} {caught.value.hint}"
     if "candidates" in case:
         references = tuple(place + path for path in case["candidates"])
         assert caught.value.candidates == references

@@ -2,187 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import orjson
+from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.errors import FileError, SourceError, SourceNotFoundError, StorageError, UsageError
-from assetctl.files.paths import read_regular
+from assetctl.operations.acquire.sidecars import read_sidecars
 from assetctl.operations.library.ingest import with_source_facts
 from assetctl.operations.library.previews import keep_fetched, own_preview
 from assetctl.run import Warned
 from assetctl.sources import capable
-from assetctl.sources.base import Describing, Picturing, cancellable, dictionaries, text, texts
+from assetctl.sources.base import Describing, Picturing, cancellable
 from assetctl.sources.transfer import fetched
-from assetctl.text import visible
 from assetctl.types import Facts, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
+    from assetctl.operations.acquire.sidecars import Sidecar
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
     from assetctl.types import Asset
-
-
-#: Limit on a sidecar's bytes.
-_LARGEST = 4 * 2**20
-_MOST_WORDS, _LONGEST = 64, 500
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """What a sidecar says: facts, what its program's user set by hand, and the SHA256s of the files it is about."""
-
-    facts: Facts
-    weight: float | None = None
-    notes: str | None = None
-    tags: tuple[str, ...] = ()
-    hashes: frozenset[str] = frozenset()
-
-
-def read_sidecars(path: Path, sha256: str | None = None) -> Iterator[Sidecar]:
-    """What lies beside a file, the most exact first; what cannot be read says nothing.
-
-    Nor does a link that leads to elsewhere, unless to beside what the file itself is a link to: it may lead to texts
-    that are nobody's business here. Nor does a sidecar that names another hash than the file's: it was left behind.
-    """
-    for name, read in (
-        (f"{path.stem}.civitai.info", _civitai_info),
-        (f"{path.stem}.metadata.json", _lora_manager),
-        (f"{path.stem}.cm-info.json", _stability_matrix),
-        (f"{path.name}.rgthree-info.json", _rgthree),
-        (f"{path.stem}.swarm.json", _swarm),
-        (f"{path.stem}.json", _a1111),
-    ):
-        said = _parsed(path.with_name(name), path)
-        sidecar = None if said is None else read(said)
-        if sidecar is not None and (sha256 is None or not sidecar.hashes or sha256 in sidecar.hashes):
-            yield sidecar
-
-
-def _civitai_info(said: Mapping[str, Any]) -> Sidecar:
-    hashes = (_digest(_object(each.get("hashes")).get("SHA256")) for each in dictionaries(said.get("files"))[:1000])
-    return Sidecar(_facts_of_version(said, "civitai.info"), hashes=frozenset(filter(None, hashes)))
-
-
-def _facts_of_version(said: Mapping[str, Any], source: str) -> Facts:
-    """Facts of a version as Civitai's API writes it."""
-    return Facts(
-        base_model=text(said.get("baseModel")),
-        trigger_words=_words(said.get("trainedWords")),
-        page=_page(said.get("modelId"), said.get("id")),
-        air=text(said.get("air")),
-        source=source,
-    )
-
-
-def _page(model: object, version: object) -> str | None:
-    whole = [number for number in (model, version) if isinstance(number, int) and not isinstance(number, bool)]
-    known = len(whole) == 2 and all(0 < number < 2**53 for number in whole)
-    return f"https://civitai.com/models/{model}?modelVersionId={version}" if known else None
-
-
-def _lora_manager(said: Mapping[str, Any]) -> Sidecar:
-    facts = _facts_of_version(_object(said.get("civitai")), "LoRA Manager")
-    base_model = text(said.get("base_model"))
-    chosen = base_model if base_model and base_model.lower() != "unknown" else None
-    return Sidecar(
-        replace(facts, base_model=chosen or facts.base_model),
-        _weight(_object(_from_json(said.get("usage_tips"))).get("strength")),
-        _note(said.get("notes")),
-        _words(said.get("tags")),
-        _hashes(said.get("sha256")),
-    )
-
-
-def _from_json(said: object) -> object:
-    """What a text in JSON inside of JSON says; nothing, if it is none."""
-    try:
-        return orjson.loads(said) if isinstance(said, str) else None
-    except ValueError:
-        return None
-
-
-def _stability_matrix(said: Mapping[str, Any]) -> Sidecar:
-    facts = Facts(
-        base_model=text(said.get("BaseModel")),
-        trigger_words=_words(said.get("TrainedWords")),
-        page=_page(said.get("ModelId"), said.get("VersionId")),
-        source="Stability Matrix",
-    )
-    return Sidecar(facts, hashes=_hashes(_object(said.get("Hashes")).get("SHA256")))
-
-
-def _rgthree(said: Mapping[str, Any]) -> Sidecar:
-    words = said.get("trainedWords")
-    entries = words if isinstance(words, list) else []
-    spoken = [each.get("word") if isinstance(each, dict) else each for each in entries]
-    facts = _facts_of_version(_object(_object(said.get("raw")).get("civitai")), "rgthree")
-    own = [each for each in spoken if isinstance(each, str)]
-    facts = replace(
-        facts,
-        base_model=facts.base_model or text(said.get("baseModel")),
-        trigger_words=facts.trigger_words or _words(own),
-    )
-    return Sidecar(facts, hashes=_hashes(said.get("sha256")))
-
-
-def _swarm(said: Mapping[str, Any]) -> Sidecar:
-    phrase = said.get("modelspec.trigger_phrase")
-    return Sidecar(Facts(trigger_words=_words(_listed(phrase)), source="SwarmUI"))
-
-
-def _a1111(said: Mapping[str, Any]) -> Sidecar:
-    return Sidecar(
-        Facts(trigger_words=_words(_listed(said.get("activation text"))), source="A1111"),
-        _weight(said.get("preferred weight")),  # its "sd version" says no more than tensors do
-        _note(said.get("notes")),
-    )
-
-
-def _object(said: object) -> Mapping[str, Any]:
-    return said if isinstance(said, dict) else {}
-
-
-def _listed(said: object) -> list[str]:
-    return [word for word in said.split(",") if word.strip()] if isinstance(said, str) else []
-
-
-def _weight(said: object) -> float | None:
-    usable = isinstance(said, (int, float)) and not isinstance(said, bool) and 0 < abs(said) <= 10
-    return float(said) if usable and isinstance(said, (int, float)) else None
-
-
-def _hashes(said: object) -> frozenset[str]:
-    return frozenset(filter(None, [_digest(said)]))
-
-
-def _digest(said: object) -> str | None:
-    return said.lower() if isinstance(said, str) and re.fullmatch(r"[0-9A-Fa-f]{64}", said) else None
-
-
-def _parsed(sidecar: Path, asset: Path) -> Mapping[str, Any] | None:
-    try:
-        if sidecar.is_symlink() and sidecar.resolve().parent not in (asset.parent.resolve(), asset.resolve().parent):
-            return None
-        said = orjson.loads(read_regular(sidecar, _LARGEST))
-    except (OSError, RuntimeError, ValueError):  # a loop of links is the second
-        return None
-    return said if isinstance(said, dict) else None
-
-
-def _words(said: object) -> tuple[str, ...]:
-    words = [visible(word).strip(" ,") for word in texts(said)]
-    return tuple(dict.fromkeys(word[:_LONGEST] for word in words if word and word.isprintable()))[:_MOST_WORDS]
-
-
-def _note(said: object) -> str | None:
-    return visible(said, prose=True).strip()[:10_000] or None if isinstance(said, str) else None
 
 
 #: Failures in a row after which a source is not asked any more.
@@ -248,11 +89,12 @@ def enrich(
 def _learned(
     workspace: Workspace, asset: Asset, origin: Origin | None, sources: Sequence[_Asked], run: Run
 ) -> Enriched:
-    sidecars = list(read_sidecars(Path(asset.path), asset.sha256)) if asset.format != "diffusers" else []
     with cancellable(run):
-        said = [source.ask(asset, origin) for source in sources]
-    answers = [*said, *(each.facts for each in sidecars)]
-    return _kept(workspace, asset, origin, [facts for facts in answers if facts], sidecars)
+        said = [facts for source in sources if (facts := source.ask(asset, origin))]
+    known = [*said, *([origin.facts] if origin and origin.facts else [])]
+    page = next((each.page for each in known if each.source == "civitai"), None)
+    sidecars = read_sidecars(Path(asset.path), asset.sha256, page) if asset.format != "diffusers" else []
+    return _kept(workspace, asset, origin, [*said, *(each.facts for each in sidecars)], sidecars)
 
 
 def _shown(result: Enriched, came: Fetched, run: Run) -> Enriched:

@@ -16,7 +16,7 @@ from assetctl.errors import (
 )
 from assetctl.settings import civitai_endpoint
 from assetctl.sources import _web, find_token
-from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, text, texts
+from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, text, texts, words
 from assetctl.sources.base import number as number_of
 from assetctl.sources.civitai.offer import (
     LOGIN,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import httpx2
-
-#: Trigger words that are kept.
-_MOST_WORDS = 64
 
 #: How many models Civitai tells of at a time.
 _MOST_FOUND = 100
@@ -290,7 +287,7 @@ def _version(said: Mapping[str, Any], model: Mapping[str, Any]) -> Version:
     facts = Facts(
         base_model=text(said.get("baseModel")),
         kind=_KINDS.get(text(about.get("type")) or ""),
-        trigger_words=_words(said.get("trainedWords")),
+        trigger_words=words(said.get("trainedWords")),
         licence=_licence(model),
         commercial=_commercial(model),
         page=page,
@@ -320,8 +317,3 @@ def _commercial(model: Mapping[str, Any]) -> bool | None:
         return None
     listed = texts(allowed) if isinstance(allowed, list) else re.findall(r"\w+", allowed)
     return bool({"Image", "Rent", "Sell"} & set(listed))
-
-
-def _words(said: object) -> tuple[str, ...]:
-    words = [word.strip(" ,") for word in texts(said)]
-    return tuple(dict.fromkeys(word[:500] for word in words if word and word.isprintable()))[:_MOST_WORDS]

@@ -9,7 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlunsplit
 
-from assetctl.errors import NotFoundError, RefusedFileError, SourceError, UnauthorizedError, WithdrawnError
+from assetctl.errors import (
+    NotFoundError,
+    RefusedFileError,
+    SourceError,
+    SourceNotFoundError,
+    UnauthorizedError,
+    WithdrawnError,
+)
 from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
@@ -29,6 +36,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 #: Files that one message tells.
 _MOST_TOLD = 20
+
+#: Bytes by which a size in kilobytes may miss a whole number, as numbers with a point do.
+_ROUNDING = 0.01
 
 #: Files of a version that are looked at.
 _MOST_FILES = 1000
@@ -50,6 +60,13 @@ _NO_MODEL_SUFFIXES = (
 #: Archives that nobody opens here.
 _OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".xz", ".zst")
 
+#: Models of other runtimes, by their names and formats, of which nothing is known here.
+_OTHER_SUFFIXES = (".onnx", ".mlmodel", ".mlpackage", ".engine", ".trt")
+_OTHER_FORMATS = ("onnx", "core ml")
+
+#: What a name ends in that tells no format.
+_SUFFIX_OF = {"pickletensor": ".pt", "gguf": ".gguf"}
+
 #: Kinds of files that are another thing than their page, in our words.
 _FILE_KINDS = {
     "vae": "vae", "text encoder": "text-encoder", "diffusion model": "diffusion-model", "unet": "diffusion-model",
@@ -60,7 +77,7 @@ _FILE_KINDS = {
 _NO_ASSETS = {"Workflows": "a workflow", "Wildcards": "wildcards", "Poses": "poses"}
 
 #: What is taken where nothing is asked for: what loads safely, then what is smaller without loss in use.
-_FORMATS = ("SafeTensor", "GGUF")
+_FORMATS = ("safetensor", "gguf")
 _PRECISIONS = ("fp16", "bf16", "fp32")
 
 
@@ -107,7 +124,7 @@ def see_offered(version: Version) -> None:
     named = f"{version.name} (version {version.number} on Civitai)"
     hashes = [remote(version, each).sha256 for each in dictionaries(version.said.get("files"))[:_MOST_FILES]]
     see_kept(version.about.get("mode") or version.said.get("mode"), named, f"{version.model}@{version.number}", hashes)
-    if (use := text(version.said.get("usageControl"))) and use != "Download":
+    if (use := text(version.said.get("usageControl"))) and use.lower() != "download":
         message = f"{named} is for generating on Civitai alone: its maker does not let it be downloaded ({use})."
         raise SourceError(message, f"Look at {version.page} for a version that can be, or choose another model.")
     kind = text(version.about.get("type")) or ""
@@ -170,7 +187,10 @@ def offer(version: Version, wanted: Mapping[str, str], digits: str | None = None
         warnings.append(f"Civitai tells no SHA256 of {file.path}: it is verified {how}.")
     primary = next((each for each in version.files if each.get("primary") is True), None)
     if primary not in (None, chosen) and primary in _models(version) and not (wanted or digits or number):
-        warnings.append(f"{_name(primary)} is the page's first file, and is a pickle: {file.path} comes instead.")
+        why = "is nothing that assetctl reads" if _is_foreign(primary) else "is a pickle"
+        warnings.append(f"{_name(primary)} is the page's first file, and {why}: {file.path} comes instead.")
+    if digits is not None and _hashes(chosen) and not has_hash(chosen, digits):
+        warnings.append(f"Civitai has version {version.number} under the hash {digits}, but tells others of its files.")
     return Offer(file, facts_of(version, chosen), tuple(warnings), _choices(version, chosen))
 
 
@@ -188,6 +208,8 @@ def chosen_of(version: Version, wanted: Mapping[str, str], digits: str | None, n
         fitting = [file for file in files if has_hash(file, digits)] or fitting
     if number is not None:
         fitting = [file for file in files if file.get("id") == number]
+    if not models and not wanted and number is None and not fitting:
+        raise _without_model(version)
     if not fitting:
         there = ", ".join(dict.fromkeys(_described(file) for file in models[:_MOST_TOLD])) or "no model at all"
         raise NotFoundError(f"Version {version.number} has no such file.", f"It has: {there}.")
@@ -198,15 +220,27 @@ def chosen_of(version: Version, wanted: Mapping[str, str], digits: str | None, n
     if name.lower().endswith(_OTHER_ARCHIVES):
         hint = "Download and unpack it yourself; then `assetctl import` what is in it."
         raise RefusedFileError(f"{name} is an archive of a kind that assetctl does not open.", hint)
+    if _is_foreign(chosen):
+        hint = "Look for one in safetensors or GGUF: it can be loaded here."
+        raise RefusedFileError(f"{name} is a model for another runtime, which assetctl does not read.", hint)
     for scan in ("pickleScanResult", "virusScanResult"):
-        if chosen.get(scan) == "Danger":
+        if (text(chosen.get(scan)) or "").lower() == "danger":
             raise RefusedFileError(f"Civitai found {name} to be dangerous.", "Choose another model.")
     return chosen
 
 
+def _without_model(version: Version) -> SourceNotFoundError | RefusedFileError:
+    """Why no file of a page comes, where none was asked for."""
+    named = f"{version.name} (version {version.number} on Civitai)"
+    there = ", ".join(f"{_name(file)} ({text(file.get('type')) or '?'})" for file in version.files[:_MOST_TOLD])
+    if there:
+        return RefusedFileError(f"{named} has no model file, only {there}.", f"Look at {version.page} for what it is.")
+    return SourceNotFoundError(f"{named} has no file that can be downloaded.", f"Look at {version.page} for why.")
+
+
 def _choices(version: Version, chosen: Mapping[str, Any]) -> tuple[Choice, ...]:
     files, models = version.files[:_MOST_CHOICES], _models(version)
-    return tuple(_choice(version, file, file is chosen, file in models) for file in files)
+    return tuple(_choice(version, file, file is chosen, file in models and not _is_foreign(file)) for file in files)
 
 
 def _choice(version: Version, file: Mapping[str, Any], chosen: bool, model: bool) -> Choice:  # noqa: FBT001
@@ -237,67 +271,99 @@ def _suits(file: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
 
 def has_hash(file: Mapping[str, Any], digits: str) -> bool:
     """Whether any hash of a file begins with these digits."""
-    hashes = dictionary(file.get("hashes")).values()
-    return any(isinstance(value, str) and value.lower().startswith(digits.lower()) for value in hashes)
+    return any(value.startswith(digits.lower()) for value in _hashes(file).values())
+
+
+def _hashes(file: Mapping[str, Any]) -> dict[str, str]:
+    """A file's hashes by their kinds, in small letters: in an object or, as Civitai told them once, a list."""
+    said = file.get("hashes")
+    listed = [(each.get("type"), each.get("hash")) for each in dictionaries(said)]
+    pairs = listed or dictionary(said).items()
+    return {kind.lower(): value.strip().lower() for kind, value in pairs
+            if isinstance(kind, str) and isinstance(value, str)}  # fmt: skip
 
 
 def _rank(file: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
     """The page's first file, unless that is a pickle and there is another like it; then type, format and precision."""
-    about, kind = dictionary(file.get("metadata")), _type(file)
+    kind = _type(file)
     is_first = file.get("primary") is True
     goes_with = kind in _COMPANIONS
     pickled = _is_pickle(file) and any(
         not _is_pickle(other) and (_type(other) in _COMPANIONS) is goes_with for other in among
     )
     return (
+        _is_foreign(file),
         goes_with and not is_first,
         pickled,
         not is_first,
         goes_with,
-        _index(_FORMATS, about.get("format")),
+        _index(_FORMATS, _about(file, "format")),
         _index((*_MAIN, *_COMPANIONS), kind),
-        _index(_PRECISIONS, about.get("fp")),
+        _index(_PRECISIONS, _about(file, "fp")),
     )
 
 
+def _about(file: Mapping[str, Any], key: str) -> str:
+    """One of the words for a file, in small letters; "" where there is none."""
+    return (text(dictionary(file.get("metadata")).get(key)) or "").lower()
+
+
 def _is_pickle(file: Mapping[str, Any]) -> bool:
-    said = dictionary(file.get("metadata")).get("format")
-    return said == "PickleTensor" or _name(file).lower().endswith(PICKLE_SUFFIXES)
+    return _about(file, "format") == "pickletensor" or _name(file).lower().endswith(PICKLE_SUFFIXES)
 
 
-def _index(words: tuple[str, ...], word: object) -> int:
-    return words.index(word) if isinstance(word, str) and word in words else len(words)
+def _is_foreign(file: Mapping[str, Any]) -> bool:
+    """Whether nobody could open it here, whatever it holds."""
+    return _about(file, "format") in _OTHER_FORMATS or _name(file).lower().endswith(
+        (*_OTHER_ARCHIVES, *_OTHER_SUFFIXES)
+    )
+
+
+def _index(words: tuple[str, ...], word: str) -> int:
+    return words.index(word) if word in words else len(words)
 
 
 def remote(version: Version, file: Mapping[str, Any], *, exactly: bool = False) -> RemoteFile:
     """A file as it can be fetched; `exactly`: by its number, whatever else there is."""
-    sha256 = (text(dictionary(file.get("hashes")).get("SHA256")) or "").lower()
+    sha256 = _hashes(file).get("sha256", "")
     known = digests(sha256=sha256 if _SHA256.fullmatch(sha256) else None)
     return RemoteFile(_name(file), _size(file), known, _address(version, file, exactly=exactly))
 
 
 def _size(file: Mapping[str, Any]) -> int | None:
+    """Its bytes, where they are told exactly: a part of a byte tells that they are not."""
     said = file.get("sizeKB")
     kilobytes = 0.0 if isinstance(said, bool) or not isinstance(said, (int, float)) else float(said)
-    return round(kilobytes * 1024) if 0 < kilobytes <= LARGEST_FILE / 1024 else None
+    if not 0 < kilobytes <= LARGEST_FILE / 1024:
+        return None
+    whole = round(kilobytes * 1024)
+    return whole if abs(kilobytes * 1024 - whole) < _ROUNDING else None
 
 
 def _address(version: Version, file: Mapping[str, Any], *, exactly: bool) -> str:
     """Where a file can be had; by its number, where words could mean another one of the version."""
     said, number = file.get("downloadUrl"), file.get("id")
-    address = said if isinstance(said, str) else f"{civitai_endpoint()}/api/download/models/{version.number}"
-    if not is_number(number) or not (exactly or len(version.files) > 1 or not isinstance(said, str)):
+    place = f"/api/download/models/{version.number}"
+    is_told = isinstance(said, str) and said.startswith(("https://", "http://")) and not _is_of_another(said, place)
+    address = said if isinstance(said, str) and is_told else f"{civitai_endpoint()}{place}"
+    if not is_number(number) or not (exactly or len(version.files) > 1 or not is_told):
         return address
     parts = parts_of(address)
-    if not parts.path.endswith(f"/api/download/models/{version.number}"):
+    if not parts.path.endswith(place):
         return address
     return urlunsplit((parts.scheme, parts.netloc, parts.path, f"fileId={number}", ""))
 
 
+def _is_of_another(address: str, place: str) -> bool:
+    """Whether this is where another version is downloaded."""
+    path = parts_of(address).path
+    return "/api/download/models/" in path and not path.endswith(place)
+
+
 def _name(file: Mapping[str, Any]) -> str:
     name = name_of_download(said[-500:] if isinstance(said := file.get("name"), str) else "") or "model"
-    known = (*MODEL_SUFFIXES, ".zip", *_OTHER_ARCHIVES, *_NO_MODEL_SUFFIXES)
-    return name if name.lower().endswith(known) else f"{name}.safetensors"
+    known = (*MODEL_SUFFIXES, ".zip", *_OTHER_ARCHIVES, *_OTHER_SUFFIXES, *_NO_MODEL_SUFFIXES)
+    return name if name.lower().endswith(known) else name + _SUFFIX_OF.get(_about(file, "format"), ".safetensors")
 
 
 def _described(file: Mapping[str, Any]) -> str:

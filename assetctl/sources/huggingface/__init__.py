@@ -10,18 +10,20 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote
 
-from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError, UsageError
+from assetctl.errors import RefusedFileError, SourceNotFoundError, UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.run import all_of
 from assetctl.sources._choose import (
+    BEST_SUFFIXES,
     INDEX,
     REFUSED_SUFFIXES,
     SAFETENSORS_HINT,
+    choose_single_file,
     could_be_chosen,
     diffusers_files,
-    listed,
     read_index,
     variants_of,
+    whole_models,
 )
 from assetctl.sources.base import (
     Choice,
@@ -37,7 +39,7 @@ from assetctl.sources.base import (
 from assetctl.text import air, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from assetctl.run import Run
     from assetctl.settings import Settings
@@ -68,9 +70,6 @@ _REF = re.compile(r"refs/(?:pr|convert)/[^/@?%]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 #: Files of a folder that are read at a time.
 _FILES = 4
-
-#: What is taken if it is there.
-_BEST_SUFFIXES = (".safetensors", ".sft")
 
 #: Names that many repositories share and that say nothing of the asset.
 _GENERIC = ("diffusion_pytorch_model", "pytorch_lora_weights", "adapter_model", "learned_embeds", "model")
@@ -145,14 +144,14 @@ class HuggingFaceSource:
             name, form = f"{repository}-{wanted.variant}" if wanted.variant else repository, "diffusers"
         else:
             path = (
-                choose_single_file(paths, wanted.repo, wanted.prefix())
+                choose_single_file(paths, wanted.repo, wanted.prefix(), wanted.variant)
                 if wanted.path is None
                 else named_file(wanted.path, paths, wanted.repo, wanted.prefix())
             )
             chosen, name, form = (path,), file_name(path, repository), "file"
         complete = tuple(client.with_hash(wanted.repo, commit, files[path]) for path in chosen)
         page = client.page(wanted.repo, commit, chosen[0] if form == "file" else None)
-        page += f"?variant={wanted.variant}" if wanted.variant else ""  # another asset than the plain weights
+        page += _variant_of_page(wanted, form)
         warnings = there.warnings(wanted.repo)
         choices = () if wanted.path else _choices(files, chosen, wanted, index)
         return Resolution(self.name, reference, commit, page, name, form, complete, there.facts, warnings, choices)
@@ -234,7 +233,7 @@ class HuggingFaceSource:
         path = shown or wanted.path or ""
         if origin.revision is None or "?" in path:
             return origin.reference
-        return HubReference(wanted.repo, origin.revision, path or None, wanted.variant).written()
+        return HubReference(wanted.repo, origin.revision, path or None, None if path else wanted.variant).written()
 
     def departure(self, wanted: str, said: Resolution) -> str | None:
         """Its files are that repository's at one commit, on the Hub or where `HF_ENDPOINT` says; see `Accountable`."""
@@ -254,8 +253,8 @@ class HuggingFaceSource:
             if file.url is not None and not _is_at(file.url, f"{asked.repo}/resolve/{commit}/{quote(file.path)}"):
                 return "files.url"
         shown = f"tree/{commit}" if whole else f"blob/{commit}/{quote(paths[0])}"
-        variant = f"?variant={asked.variant}" if asked.variant else ""
-        return None if _is_at(said.url, f"{asked.repo}/{shown}{variant}") else "url"
+        shown += _variant_of_page(asked, said.format)
+        return None if _is_at(said.url, f"{asked.repo}/{shown}") else "url"
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask the Hub; see `Searchable`."""
@@ -315,37 +314,6 @@ def _parse_air(written: str, named: Air) -> HubReference:
     return HubReference(repo, revision or None, path.strip("/") or None, variant if is_whole else None)
 
 
-def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
-    """The one model file of a repository that is no diffusers folder.
-
-    Args:
-        paths: All files.
-        where: The repository, for messages.
-        prefix: What turns a path into a reference.
-
-    Raises:
-        AmbiguousNameError: There are several.
-        RefusedFileError: There are only other frameworks' weights.
-        SourceNotFoundError: There is none.
-    """
-    paths = sorted(paths)
-    models = [path for path in paths if path.endswith(_BEST_SUFFIXES)]
-    models = models or [path for path in paths if path.lower().endswith(MODEL_SUFFIXES)]
-    top = [path for path in models if "/" not in path]
-    if len(top) == 1:
-        return top[0]
-    if models:
-        found = [prefix + path for path in top or models]
-        raise AmbiguousNameError(
-            f"{where} has {len(found)} model files: {listed(top or models)}.",
-            f"Name one of them, for example: assetctl pull {found[0]}",
-            candidates=found,
-        )
-    if any(path.endswith(REFUSED_SUFFIXES) for path in paths):
-        raise RefusedFileError(f"{where} has no safetensors file.", SAFETENSORS_HINT)
-    raise SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
-
-
 def _choices(
     files: Mapping[str, RemoteFile], chosen: Sequence[str], wanted: HubReference, index: object
 ) -> tuple[Choice, ...]:
@@ -353,7 +321,7 @@ def _choices(
 
     Files in folders of a diffusers folder are parts of it, in this precision or that: each of these is one choice.
     """
-    models = [path for path in sorted(files) if path.lower().endswith(MODEL_SUFFIXES)]
+    models = whole_models(files)
     if index is not None:
         models = [path for path in models if "/" not in path]
     listed_ = tuple(
@@ -383,7 +351,8 @@ def named_file(path: str, paths: Sequence[str], where: str, prefix: str) -> str:
         RefusedFileError: It is another framework's.
     """
     if path not in paths:
-        below = [prefix + other for other in paths if other.endswith(".safetensors") and other.startswith(path + "/")]
+        inside = [other for other in whole_models(paths) if other.startswith(path + "/")]
+        below = [prefix + other for other in inside if other.lower().endswith(BEST_SUFFIXES)]
         hint = f"Name a file of that folder: {', '.join(below[:5])}" if below else "Check the name on its page."
         raise SourceNotFoundError(f"{where} has no file {path}.", hint)
     if path.lower().endswith(REFUSED_SUFFIXES):
@@ -395,8 +364,13 @@ def file_name(path: str, repository: str) -> str:
     """What to call the asset in `path`: its own name, unless that is one which all share."""
     file = PurePosixPath(path)
     if not file.stem.startswith(_GENERIC):
-        return file.stem if path.endswith(_BEST_SUFFIXES) else file.name
+        return file.stem if path.lower().endswith(BEST_SUFFIXES) else file.name
     return "-".join((repository, *file.parts[:-1]))
+
+
+def _variant_of_page(wanted: HubReference, form: str) -> str:
+    """What tells the page of a variant of a folder from that of its plain weights; a file's has its name."""
+    return f"?variant={wanted.variant}" if wanted.variant and form == "diffusers" else ""
 
 
 def _may_be_whole(asked: HubReference, paths: Sequence[str]) -> bool:
