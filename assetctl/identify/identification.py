@@ -128,13 +128,18 @@ def _several(features: Features, matches: tuple[tuple[Family, Match], ...]) -> s
     return next(_parts(features, telling), None) if telling else None
 
 
+#: How what stands before a ControlNet's blocks ends, in one file with the network that it steers.
+_STEERS = "control_model"
+
+
 def _parts(features: Features, telling: list[tuple[Family, Match]]) -> Iterator[str]:
     """All that shows it, what is quickest to look at first."""
     outline = features.outline
     if names := outline.once(of_several_builds, lambda: of_several_builds(outline)):
         yield f"no network has {' and '.join(names[:_SHOWN])}"
     for family, _ in telling:
-        if family.stacks and len(prefixes := outline.blocks(family.stacks)[0]) > 1:
+        before = outline.blocks(family.stacks)[0] if family.stacks else ()
+        if len(prefixes := [each for each in before if not each.endswith(_STEERS)]) > 1:
             yield f"one network's blocks are named alike, and here after {' and '.join(prefixes[:_SHOWN])}"
     yield from _widths(outline)
     for _, match in telling:

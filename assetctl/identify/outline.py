@@ -482,7 +482,8 @@ class Outline:
             return shape[axis] if len(shape) > 1 else 0
         if ending != _WEIGHT:
             return MARKS[ending].width(self.header.tensors, name[: -len(ending)], ending, axis) or 0
-        return shape[axis] if len(shape) > 1 and entry["dtype"] in FLOATS else 0
+        packed = entry["dtype"] not in FLOATS or list(shape[1:]) == [1]  # four-bit weights are [n, 1]
+        return shape[axis] if len(shape) > 1 and not packed else 0
 
     def shape(self, *modules: str) -> tuple[int, ...] | None:
         """Shape of the weights of the first of `modules` that has any."""

@@ -111,10 +111,14 @@ POOLED = taken("time_text_embed.text_embedder.linear_1", "vector_in.in_layer")
 LAYERS = Measure("layers", lambda features: width_of_layers(features.outline), layers)
 #: Of a VAE.
 LATENT, VOLUMETRIC = of("latent"), of("volumetric")
-#: Of an embedding: widths of its vectors; whether one of them is called so.
+_TELLING = ("llama", "clip_l")
+#: Of an embedding: widths of its vectors; whether one of them is called so, for what an encoder takes or gives out.
 VECTORS = Measure("vectors", lambda features: frozenset(features.vectors.values()))
 NAMED = Measure(
-    "names of vectors", lambda features: next(filter(features.vectors.__contains__, ("llama", "clip_l")), None)
+    "names of vectors",
+    lambda features: next(
+        filter({name.removesuffix("_out") for name in features.vectors}.__contains__, _TELLING), None
+    ),
 )
 #: Whether vectors are called what embeddings alone are: as trainers do, or a token as diffusers writes one, `<cat>`.
 TOKENS = Measure(

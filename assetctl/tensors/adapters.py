@@ -110,6 +110,7 @@ LAYOUTS = (
     Layout("module.", "any"),  # torch's, around what is trained on several machines
     Layout("_orig_mod.", "any"),  # torch's, around what is compiled
     Layout("control_model."),
+    Layout("state_dict.", "any"),  # as pytorch-lightning nests what it trained
     Layout("params.", "any"),  # upscalers
     Layout("params_ema.", "any"),
     Layout("lllite_unet_", "control", "kohya"),

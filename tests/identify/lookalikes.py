@@ -207,6 +207,11 @@ add("sdxl lora mid block", "lora", "sdxl", kohya(_mid))
 add("sdxl lora self-attention", "lora", "sdxl", kohya(parts(diffusers_unet("sdxl"), "attn1")))
 add("sd1 lora mid block", "lora", "sd1", kohya(parts(diffusers_unet("sd1"), "mid_block")))
 add("sdxl b-lora", "lora", "sdxl", peft(parts(diffusers_unet("sdxl"), "up_blocks.0.attentions.0"), "unet."))
+add("sd1 controlnet beside its network", "controlnet", "sd1",
+    whole(ldm_unet("sd1"), SD) | FIRST_STAGE | SD1_TEXT | whole(ldm_unet("sd1"), "control_model.") | {
+        "control_model.zero_convs.0.0.weight": [320, 320, 1, 1]}, layout="ldm")  # fmt: skip
+add("sd1 checkpoint as lightning nests it", "checkpoint", "sd1",
+    under("state_dict.", whole(ldm_unet("sd1"), SD) | FIRST_STAGE | SD1_TEXT), layout="ldm")  # fmt: skip
 add("sd1 novelai", "checkpoint", "sd1", whole(ldm_unet("sd1"), SD) | FIRST_STAGE | {
     "cond_stage_model.transformer.embeddings.position_ids": [1, 77],
     "cond_stage_model.transformer.encoder.layers.0.self_attn.q_proj.weight": [768, 768]})  # fmt: skip
@@ -241,6 +246,16 @@ add("flux1 lone", "diffusion-model", "flux1", _flux, layout="ldm")
 add("flux1 lone, prefixed", "diffusion-model", "flux1", under(SD, _flux), layout="ldm")
 add("flux1 checkpoint", "checkpoint", "flux1", under(SD, _flux) | under("vae.", whole(VAE)) | {
     "vae.decoder.conv_in.weight": [512, 16, 3, 3]} | under("text_encoders.t5xxl.transformer.", T5))  # fmt: skip
+_fused = ("_attn.qkv", "linear1")
+_split: Modules = {f"double_blocks.{n}.{side}_attn.{part}_proj": (3072, 3072)
+                   for n in range(19) for side in ("img", "txt") for part in "qkv"}  # fmt: skip
+_split |= {f"single_blocks.{n}.v_mlp": (3072, 15360) for n in range(38)}
+add("open-sora 2", "diffusion-model", None,
+    whole({name: size for name, size in flux().items() if not name.endswith(_fused)} | TIME | _split) | {
+        "txt_in.weight": [3072, 4096], "cond_in.weight": [3072, 68]})  # fmt: skip
+add("step1x-edit", "diffusion-model", None, _flux | {"txt_in.weight": [3072, 4096],
+    "connector.S.individual_token_refiner.blocks.0.self_attn_qkv.weight": [12288, 4096],
+    "connector.S.t_embedder.mlp.0.weight": [4096, 256]})  # fmt: skip
 add("flux1 fill", "diffusion-model", "flux1", _flux | {"img_in.weight": [3072, 384]}, variant="inpainting")
 add("flux1 diffusers", "diffusion-model", "flux1", whole(flux_diffusers(norms=True)) | {
     "time_text_embed.timestep_embedder.linear_1.weight": [3072, 256], "x_embedder.weight": [3072, 64],
@@ -547,6 +562,12 @@ add("flux1 text encoders lora", "lora", None, kohya(CLIP_L, "lora_te1_") | kohya
 add("hidream lora with encoders", "lora", "hidream", kohya(_HIDREAM, "lora_transformer_") | _TEXTS)
 add("embedding hidream", "embedding", "hidream",
     {"clip_l": [2, 768], "clip_g": [2, 1280], "t5": [2, 4096], "llama": [2, 4096]})  # fmt: skip
+add("embedding hunyuan-video", "embedding", "hunyuan-video", {"llama": [2, 4096], "clip_l": [2, 768]})
+add("embedding hunyuan-video of outputs", "embedding", "hunyuan-video",
+    {"llama_out": [2, 4096], "clip_l_out": [2, 768]})  # fmt: skip
+add("embedding of llama alone", "embedding", None, {"llama": [2, 4096]})
+add("embedding of outputs of clip-l alone", "embedding", None, {"clip_l_out": [2, 768]})
+add("embedding of gemma", "embedding", None, {"gemma": [2, 2304]})
 add("embedding of a language model", "embedding", None, {"qwen": [4, 3584]})
 add("cached prompt", "unknown", None, {"varlen_t5_bf16": [212, 4096]})
 add("statistics", "unknown", None, {"mean": [1, 768], "std": [1, 768]})
@@ -594,6 +615,14 @@ add("easycontrol", "lora", None, {f"transformer_blocks.{n}.attn.processor.q_lora
 add("kolors ip-adapter plus", "ip-adapter", "kolors", {
     "ip_adapter.1.to_k_ip.weight": [640, 2048], "image_proj.latents": [1, 16, 2048],
     "image_proj.layers.0.0.to_out.weight": [2048, 768], "image_proj.proj_in.weight": [2048, 1024]})  # fmt: skip
+add("kolors ip-adapter of faces", "ip-adapter", "kolors", {
+    "ip_adapter.1.to_k_ip.weight": [640, 2048],
+    "image_proj.perceiver_resampler.layers.0.0.to_out.weight": [4096, 4096],
+    "image_proj.proj.0.weight": [1024, 512]})  # fmt: skip
+add("sdxl ip-adapter of faces", "ip-adapter", "sdxl", {
+    "ip_adapter.1.to_k_ip.weight": [640, 2048],
+    "image_proj.perceiver_resampler.layers.0.0.to_out.weight": [2048, 2048],
+    "image_proj.proj.0.weight": [1024, 512]})  # fmt: skip
 add("sd1 control-lora", "controlnet", "sd1", {"lora_controlnet": [0], "input_hint_block.0.weight": [16, 3, 3, 3]} | {
     f"{name}.{half}": shape for name, (taken, given, *kernel) in parts(ldm_unet("sd1"), "attn").items()
     for half, shape in (("down", [64, taken]), ("up", [given, 64]))})  # fmt: skip

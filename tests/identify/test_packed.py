@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from headers import write_safetensors
 from identify.networks import diffusers_unet, flux, joint, joint_diffusers, krea2, ldm_unet, qwen, z_image
-from identify.relatives import nvfp4, twice
+from identify.relatives import nf4, nvfp4, twice
 
 from assetctl.identify import identify
 
@@ -48,3 +48,9 @@ def test_a_network_that_optimum_quanto_packed_is_what_it_stands_for(tmp_path):
         shapes |= {f"{name}.input_scale": [], f"{name}.output_scale": [], f"{name}.bias": [given]}
     found = identify(write_safetensors(tmp_path / "file.safetensors", shapes, dtype="U8"))
     assert (found.kind, found.family) == ("diffusion-model", "flux1"), found.evidence
+
+
+def test_a_packed_kolors_is_told_from_sdxl_by_its_projection_of_text(tmp_path):
+    shapes = nf4(diffusers_unet("sdxl") | {"encoder_hid_proj": (4096, 2048)})
+    found = identify(write_safetensors(tmp_path / "file.safetensors", shapes, dtype="U8"))
+    assert (found.kind, found.family) == ("diffusion-model", "kolors"), found.evidence

@@ -2,7 +2,7 @@
 
 HunyuanVideo, FLUX.2, LongCat-Image, Ovis-Image and FIBO name blocks likewise. Their counts, the width of their text
 and the ratios between the widths differ: a plain feed-forward of FLUX.1 is 4 times as wide as the block, the gated one
-of FLUX.2 takes 6 times, that of Ovis-Image 8 times.
+of FLUX.2 takes 6 times, that of Ovis-Image 8 times. Open-Sora 2 differs in how it names queries, keys and values.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from assetctl.identify.signs import (
     DOUBLE,
     FEED_FORWARD,
     LATENT,
+    NAMED,
     NO,
     POOLED,
     SINGLE,
@@ -55,6 +56,7 @@ _FOREIGN = (
     "^transformer_blocks.0.img_mod.", "^distilled_guidance_layer.", "ff.linear_1.", "ff.linear_in.", "attn.to_gate",
     "attn.to_qkv_mlp_proj.", "img_mlp.gate_proj.", "txt_mlp.gate_proj.", "^caption_projection.",
     "^time_embed.", "^timestep_embedder.", "^context_embedder.linear_1.", "^transformer_blocks.0.attn2.", "^connector.",
+    "img_attn.q_proj.", "txt_attn.q_proj.", "^single_blocks.0.v_mlp.",  # of Open-Sora 2, which is as wide otherwise
 )  # fmt: skip
 
 #: Whether a LoRA ends just where one of another's blocks would.
@@ -78,7 +80,8 @@ _PARTS = ("lora", "controlnet")
 _KEYS = given("to_k_ip", "ip_adapter_double_stream_k_proj")
 
 _SIGNS = (
-    Sign("certain", "its vectors are for CLIP-L and T5", ("embedding",), measures={VECTORS: ({768, 4096},)}),
+    Sign("certain", "its vectors are for CLIP-L and T5", ("embedding",),
+         measures={VECTORS: ({768, 4096},), NAMED: ("clip_l", None)}),
     Sign(
         "possible", "its latents have 16 channels", ("vae",), measures={LATENT: (16,), VOLUMETRIC: NO},
     ),

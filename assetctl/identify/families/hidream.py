@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assetctl.identify.features import Family, Sign
-from assetctl.identify.signs import NAMED, NO, UNET, taken
+from assetctl.identify.signs import NAMED, NO, UNET, VECTORS, taken
 
 _BLOCKS = ("^double_stream_blocks.0.block.", "^single_stream_blocks.0.block.")
 _INTO = taken(
@@ -14,12 +14,14 @@ _INTO = taken(
 )  # fmt: skip
 
 _SIGNS = (
-    Sign("likely", "one of its vectors is for Llama", ("embedding",), measures={NAMED: ("llama",)}),
+    Sign("likely", "its vectors are for Llama, CLIP-L, OpenCLIP-G and T5", ("embedding",),
+         measures={NAMED: ("llama",), VECTORS: ({768, 1280, 4096},)}),
+    Sign("possible", "one of its vectors is for Llama", ("embedding",), measures={NAMED: ("llama",)}),
     Sign(
         "certain", "its stream blocks are HiDream's, 2560 wide", needs=(_BLOCKS,), measures={UNET: NO, _INTO: (2560,)}
     ),
     Sign("likely", "it is built of HiDream's stream blocks", needs=(_BLOCKS,), measures={UNET: NO, _INTO: (None,)}),
-)
+)  # fmt: skip
 
 #: How its networks' blocks begin.
 _STACKS = ("double_stream_blocks.", "single_stream_blocks.")
@@ -33,7 +35,8 @@ FAMILY = Family(
     classes=("HiDreamImageTransformer2DModel",),
     prediction="flow",
     contract=(
-        "Double and single stream blocks by name, 2560 wide: certain. An embedding with a vector for Llama: likely."
+        "Double and single stream blocks by name, 2560 wide: certain. An embedding for Llama, CLIP-L, OpenCLIP-G and "
+        "T5: likely."
     ),
     latents="flux1",
     latent_channels=16,

@@ -10,9 +10,11 @@ from assetctl.identify.signs import (
     DOUBLE,
     FLAT,
     LATENT,
+    NAMED,
     NO,
     SINGLE,
     UNET,
+    VECTORS,
     VOLUMETRIC,
     WIDTH,
     YES,
@@ -66,6 +68,9 @@ _DOUBLE = (
 _PARTS = ("lora",)
 
 _SIGNS = (
+    Sign("likely", "its vectors are for CLIP-L and Llama", ("embedding",),
+         measures={NAMED: ("llama",), VECTORS: ({768, 4096},)}),
+    Sign("possible", "its vectors are for Llama", ("embedding",), measures={NAMED: ("llama",), VECTORS: ({4096},)}),
     Sign("possible", "its latents have 16 channels and a time axis", ("vae",), (("decoder.conv_in.conv.",),),
          measures={LATENT: (16,), VOLUMETRIC: YES}),
     Sign("certain", "its blocks and token refiner are HunyuanVideo's, and as wide", needs=(_OWN,),
@@ -101,7 +106,8 @@ FAMILY = Family(
     lineages=((r"hunyuan", "Hunyuan Video"),),
     contract=(
         "A token refiner, `fc1` in double blocks or modulation by `linear`, 3072 or 2048 wide; 20 double blocks "
-        "3072 wide by its authors' names: certain. 40 single blocks 3072 wide: likely."
+        "3072 wide by its authors' names: certain. 40 single blocks 3072 wide, or an embedding for CLIP-L and Llama: "
+        "likely."
     ),
     latent_channels=16,
 )

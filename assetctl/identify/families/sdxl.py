@@ -35,7 +35,9 @@ _HYPER = r"hyper(?=sd|[^a-z]|\Z)(?![-_ ]real)"
 _EVEN = {"cfg_scale": 1.0, "sampler": "Euler", "scheduler": "SGM Uniform"}
 
 _KOLORS = ("^encoder_hid_proj.",)
-_RESAMPLER = given("image_proj.layers.0.0.to_out")  # of Kolors it is 2048 wide
+#: Of Kolors these are 2048 and 4096 wide.
+_RESAMPLER = given("image_proj.layers.0.0.to_out")
+_FACES = given("image_proj.perceiver_resampler.layers.0.0.to_out")
 _WIDE = {CONTEXT: (2048,), INNER: HEADS, CONDITION: (None, 2816)}
 _SILENT = {UNET: YES, CONTEXT: (None,), CONDITION: (None,)}
 
@@ -43,7 +45,7 @@ _SIGNS = (
     Sign("certain", "its cross-attention takes text of width 2048", ("checkpoint", "diffusion-model", "controlnet"),
          lacks=_KOLORS, measures=_WIDE),
     Sign("certain", "its image keys take text of width 2048", ("ip-adapter",),
-         measures=_WIDE | {_RESAMPLER: (None, 1280)}),
+         measures=_WIDE | {_RESAMPLER: (None, 1280), _FACES: (None, 2048)}),
     Sign("certain", "its time embedding takes sizes and pooled text, 2816 together", lacks=_KOLORS,
          measures={CONTEXT: (2048, None), CONDITION: (2816,)}),
     Sign("certain", "its cross-attention takes text of width 2048, beside changes to CLIP", ("lora",),
@@ -53,9 +55,9 @@ _SIGNS = (
          measures={UNET: YES, CONTEXT: (None,), FIRST_ATTENTION: (None, False), SECOND: (1280,), T5: (None,)}),
     Sign("likely", "its second text encoder has width 1280", ("lora",),
          measures={UNET: NO, SECOND: (1280,), T5: (None,)}),
-    Sign("likely", "its attention modules hold up to ten transformer blocks",
+    Sign("likely", "its attention modules hold up to ten transformer blocks", lacks=_KOLORS,
          measures=_SILENT | {DEPTH: range(4, 10), FIRST_ATTENTION: NO}),
-    Sign("possible", "its first level does not attend, and others hold more than one transformer block",
+    Sign("possible", "its first level does not attend, and others hold more than one transformer block", lacks=_KOLORS,
          measures=_SILENT | {DEPTH: range(1, 4), FIRST_ATTENTION: NO}),
     Sign("certain", "its vectors have widths 768 and 1280", ("embedding",), measures={VECTORS: ({768, 1280},)}),
     Sign("likely", "its vectors have width 1280", ("embedding",), measures={VECTORS: ({1280},)}),

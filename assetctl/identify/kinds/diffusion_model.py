@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.identify.features import Features, Kind, read_blocks, read_unet
+from assetctl.tensors.adapters import STACKS
 
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline
@@ -38,7 +39,7 @@ _TOGETHER = (
     ("time_proj.weight", "down_blocks.0.resnets.0.conv_1."),  # over sound
 )  # fmt: skip
 
-#: What hears the time step and draws nothing: ELLA's bridge from a language model.
+#: What hears the time step and draws nothing, without blocks beside it: ELLA's bridge from a language model.
 _BRIDGE = "connector."
 
 
@@ -46,7 +47,7 @@ def denoiser_marks(outline: Outline) -> str | None:
     """What shows that a denoising network is in the file, or `None`."""
     if outline.prefixed(_PLACE):
         return "it has a denoising network in a checkpoint's place"
-    if outline.begins(*_TIME, *_IN_BLOCKS) and not outline.begins(_BRIDGE):
+    if outline.begins(*_TIME, *_IN_BLOCKS) and (outline.begins(*STACKS) or not outline.begins(_BRIDGE)):
         return "it has a network that is told the time step"
     if outline.begins(*_MAPPERS):
         return "it has Stable Cascade's mappers"

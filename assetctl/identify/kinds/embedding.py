@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _CLIPS = frozenset({768, 1024, 1280})
 
 #: Names of vectors for other encoders, which trainers fix, to their token widths: others so wide are cached prompts.
-_WIDTHS = {"t5": {4096}, "t5xxl": {4096}, "llama": {4096}, "qwen": {2560, 3584}}
+_WIDTHS = {"t5": {4096}, "t5xxl": {4096}, "llama": {4096}, "qwen": {2560, 3584}, "gemma": {2304}}
 
 #: What a file of statistics holds, as wide as a token.
 _STATISTICS = {"mean", "std"}
 
 #: Vectors without a token of their own: they go by the file's name.
 NAMELESS = frozenset({
-    "emb_params", "clip_l", "clip_g", "t5", "t5xxl", "llama", "qwen", "string_to_param.*", "*",
+    "emb_params", "clip_l", "clip_g", "t5", "t5xxl", "llama", "qwen", "gemma", "string_to_param.*", "*",
     "text_encoders_0", "text_encoders_1",
 })  # fmt: skip
 
