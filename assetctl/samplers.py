@@ -172,6 +172,15 @@ def a1111_name(name: str | None, schedule: str | None = None) -> str | None:
     return " ".join(filter(None, (_NAMES[plain], _IN_NAMES.get(schedule or ""))))
 
 
+def comfyui_names(name: str) -> tuple[str, str | None]:
+    """A sampler and its schedule, of ComfyUI's names, where savers make one word of both: `euler_ancestral_simple`."""
+    for schedule in filter(None, SCHEDULERS.values()):
+        sampler = name.removesuffix(f"_{schedule}")
+        if sampler != name and sampler.removesuffix("_gpu") in _NAMES:
+            return sampler, schedule
+    return name, None
+
+
 #: Steps that Stable Diffusion 1, 2 and XL were trained in.
 _TRAINED = 1000
 

@@ -212,7 +212,10 @@ class Graph:
         return None
 
     def samplers(self) -> list[Node]:
-        """Nodes that sample, the one that starts from an empty latent image first."""
+        """Nodes that sample and are run, the one that starts from an empty latent image first.
+
+        Those come before others that lead to a picture that is saved. What leads to no picture is not run.
+        """
         found = [
             node
             for node in self.nodes.values()
@@ -220,14 +223,34 @@ class Graph:
             and not node.kind.endswith("Provider")
             and not _GIVEN_TO_SAMPLERS.isdisjoint(node.inputs)
         ]
-        return sorted(found, key=lambda node: self._starts_empty(node) is False)
+        saving, showing = self._ways_to_pictures()
+        run = [node for node in found if node.key in saving | showing] or found
+        return sorted(run, key=lambda node: (node.key not in saving, not self._starts_empty(node)))
+
+    def makes_several(self, samplers: list[Node]) -> bool:
+        """Whether more than one sampler may have begun what is saved."""
+        saving, _ = self._ways_to_pictures()
+        return sum((node.key in saving or not saving) and self._starts_empty(node) for node in samplers) > 1
+
+    def _ways_to_pictures(self) -> tuple[set[str], set[str]]:
+        """Nodes that lead to where pictures are saved, and those that lead anywhere else."""
+        found = (self.linked(value) for node in self.nodes.values() for value in node.inputs.values())
+        read = {node.key for node in found if node is not None}
+        saving = {node.key for node in self.nodes.values() if "save" in node.kind.lower()}
+        ends = {key for key, node in self.nodes.items() if key not in read and node.kind not in _NO_ENDS} - saving
+        return self._behind(saving), self._behind(ends)
+
+    def _behind(self, keys: set[str]) -> set[str]:
+        """Nodes from which there is a way to one of these."""
+        walked = self.walk_from([[key, 0] for key in keys], lambda node, _: list(node.inputs.values()))
+        return {node.key for node in walked}
 
     def settings(self, sampler: Node) -> dict[str, Any]:
         """A sampler's inputs, with those of the nodes that a custom sampler takes its parts from."""
         found = dict(sampler.inputs)
         for helper in _HELPERS:
-            node = self.linked(sampler.inputs.get(helper))
-            if node is not None:
+            way = self.walk(sampler.inputs.get(helper), lambda node, _, name=helper: [node.inputs.get(name)])
+            for node in islice(way, _MAX_HOPS):  # past what changes a schedule, or a sampler
                 found = _SAID_BY_KIND.get(node.kind, {}) | node.inputs | found
         for node in islice(self.bundle(sampler), _MAX_HOPS):
             found = node.inputs | found
@@ -359,6 +382,9 @@ def as_text(node: Node, value: object) -> str | None:
         return str(value)
     return value if isinstance(value, str) else None
 
+
+#: Nodes that are run only where something takes what they make.
+_NO_ENDS = ("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced", "VAEDecode")
 
 _GIVEN_TO_SAMPLERS = {"latent_image", "latent", "samples", "optional_latent", "pipe", "basic_pipe"}
 

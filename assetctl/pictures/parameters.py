@@ -284,7 +284,7 @@ MAX_ASSETS = 500
 _MAX_SOURCES = 20
 
 #: What stands in the place of a name where no file is chosen.
-NO_FILE = frozenset({"", "none", "automatic", "auto", "baked vae"})
+NO_FILE = frozenset({"", "none", "automatic", "auto", "baked vae", "default (model)"})
 
 #: The order in which assets are listed; within a role it is that of the text.
 _ROLES = ("checkpoint", "lora", "embedding", "vae", "controlnet", "upscaler", "other")

@@ -24,7 +24,7 @@ from assetctl.pictures.parameters import (
     with_understood,
 )
 from assetctl.prompt.syntax import without_networks
-from assetctl.samplers import a1111_name
+from assetctl.samplers import a1111_name, comfyui_names
 from assetctl.text import clean, is_altered, line
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def parse_fields(line: str) -> Fields:
         if end is None:
             failures += line[start : start + 1] in ("{", "[")
             end = _end_of_plain(line, start)
-        _keep(found, name, line[start:end].strip())
+        _keep(found, name, _without_tail(line[start:end].strip()))
         place = _past_comma(line, end)
     found.lost |= bool(line[place:].strip())
     return found
@@ -91,6 +91,13 @@ def _end_of_plain(line: str, place: int) -> int:
             return comma
         place = comma + 1
     return len(line)
+
+
+def _without_tail(value: str) -> str:
+    """A value without the commas at its end, and the colons of no name behind these."""
+    kept = len(value.rstrip(" \t,:"))
+    comma = value.find(",", kept)
+    return value if comma < 0 else value[:comma].rstrip()
 
 
 def _end_of_special(line: str, place: int) -> int | None:
@@ -247,6 +254,9 @@ def _without_templates(lines: list[str]) -> tuple[list[str], dict[str, str]]:
 def _settings(said: dict[str, str]) -> dict[str, Any]:
     """What the fields say of options."""
     found: dict[str, object] = {"sampler": _sampler(said)}
+    _, schedule = comfyui_names(line(said.get("Sampler")) or "")
+    if schedule is not None:
+        found["scheduler"] = schedule
     if _KSAMPLER in said:
         found |= {"scheduler": line(said.get("Schedule") or said.get("Schedule type")), "flavour": "comfyui"}
     if "Eta DDIM" in said:
@@ -306,7 +316,8 @@ def _sampler(said: dict[str, str]) -> str | None:
     """The sampler as A1111 named it before it told samplers and schedules apart."""
     if _KSAMPLER in said:
         return a1111_name(line(said[_KSAMPLER]), line(said.get("Schedule")))
-    name, schedule = line(said.get("Sampler")), line(said.get("Schedule type"))
+    name, own = comfyui_names(line(said.get("Sampler")) or "")
+    name, schedule = a1111_name(name or None, own), line(said.get("Schedule type"))
     if name and schedule in ("Karras", "Exponential") and not name.endswith(schedule):
         return f"{name} {schedule}"
     return name
@@ -332,6 +343,7 @@ def _assets(tagged: Sequence[str], fields: Fields) -> Collection:
     _add_numbered(found, said)
     for key in ("Hypernet", "Refiner"):
         name, digest = _name_and_hash(said.get(key, ""), "[" if key == "Refiner" else "(")
+        digest = digest or said.get(f"{key} hash", "")
         found.add("other", name, digest=digest, weight=said.get("Hypernet strength") if key == "Hypernet" else None)
     return found
 
@@ -378,6 +390,10 @@ def _add_numbered(found: Collection, said: dict[str, str]) -> None:
         name, digest = _name_and_hash(inner.get("Model") or inner.get("model") or "", "[")
         if name.lower() not in NO_FILE:
             found.add("controlnet", name, digest=digest, weight=inner.get("Weight") or inner.get("weight"))
+    for before in ("ControlNet", *(f"ControlNet-{number_}" for number_ in range(_MAX_NUMBERED))):  # as it once did
+        name, digest = _name_and_hash(said.get(f"{before} Model", ""), "[")
+        if name.lower() not in NO_FILE and said.get(f"{before} Enabled") != "False":
+            found.add("controlnet", name, digest=digest, weight=said.get(f"{before} Weight"))
     turns = Counter[str]()
     for number_ in range(_MAX_NUMBERED):
         file, sha256, strength, clip = (said.get(f"Lora_{number_} {name}") for name in _OF_LORA)

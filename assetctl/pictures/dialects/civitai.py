@@ -25,6 +25,7 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
+from assetctl.samplers import a1111_name
 from assetctl.text import line
 
 if TYPE_CHECKING:
@@ -68,12 +69,17 @@ def _from_request(texts: Mapping[str, str]) -> PictureParameters | None:
         software="Civitai",
         prompt=prompt(request.get("prompt")) or graph.prompt,
         negative_prompt=prompt(request.get("negativePrompt")) or graph.negative_prompt,
-        settings=settings(request, graph.settings),
+        settings=settings(request | {"sampler": _sampler(request, graph)}, graph.settings),
         assets=_with_resources(graph, sequence(request.get("resources"))),
         fields=graph.fields | {key: text for key, value in request.items() if (text := written(value))},
         extra={**graph.extra, _REQUEST: request},
     )
     return with_understood(found, _ATTRIBUTES)
+
+
+def _sampler(request: dict[str, Any], graph: PictureParameters) -> object:
+    """The sampler of the graph, which is what ran, or that of the request."""
+    return graph.settings.get("sampler") or a1111_name(line(request.get("sampler")))
 
 
 def _first(value: Any, other: Any) -> Any:  # noqa: ANN401 - two numbers of one type

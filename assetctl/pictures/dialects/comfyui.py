@@ -66,7 +66,9 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     link = _latent(given)
     width, height = graph.size_of(Node("", "", given)) if link is None else graph.size(link)
     count, index, _ = _batch(graph, given)
-    other = {"width": width, "height": height, "clip_skip": _clip_skip(graph, given)} | _window(plain) | both
+    other = (
+        {"width": width, "height": height, "clip_skip": _clip_skip(graph, given)} | _window(graph, given, plain) | both
+    )
     other |= {"latent_batch": count, "latent_index": index}
     sampler = a1111_name(line(plain.get("sampler_name")), line(plain.get("scheduler")))
     fields = {key: text for key in _FIELDS if (text := written(plain.get(key)))}
@@ -277,8 +279,10 @@ def _notes(graph: Graph, samplers: list[Node], given: dict[str, Any], *, edited:
     if strange:
         more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
         yield f"{STRANGE}: {', '.join(strange[:_NAMED])}{more}."
-    if len(samplers) > 1:
-        yield f"{len(samplers)} samplers made it: only the one that starts from an empty picture is followed."
+    if graph.makes_several(samplers):
+        yield "Several of its samplers start from an empty picture: the first is followed, be it its own or not."
+    elif len(samplers) > 1:
+        yield f"Its graph has {len(samplers)} samplers: only the one that starts from an empty picture is followed."
     yield from _of_latents(graph, given)
     yield from _of_sampling(graph, given)
     yield from _of_steps(graph, given)
@@ -454,7 +458,7 @@ def _batch(graph: Graph, given: dict[str, Any]) -> tuple[int, int, bool]:
 _MOST_OF_BATCH = 4096
 
 
-def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
+def _window(graph: Graph, given: dict[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
     """Which steps were taken. A weaker `denoise` of nothing is the end of more steps."""
     steps, start, end = (integer(plain.get(name)) for name in ("steps", "start_at_step", "end_at_step"))
     share = number(plain.get("denoise"))
@@ -462,7 +466,8 @@ def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
     if steps and end is not None and end < _taken(plain, steps):
         leftover = str(plain.get("return_with_leftover_noise", "disable")).lower() == "enable"
         found |= {"end_step": end, "leftover_noise": leftover}
-    if steps and share is not None and steps / _MOST_STEPS <= share < 1 and start is None:
+    is_weaker = steps and share is not None and steps / _MOST_STEPS <= share < 1 and start is None
+    if steps and share and is_weaker and _from_nothing(graph, given):
         more = int(steps / share)
         found |= {"steps": more, "start_step": max(_taken(plain, more) - steps, 0)}
     return found

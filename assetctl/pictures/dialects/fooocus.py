@@ -86,7 +86,9 @@ def _parameters(said: dict[str, Any]) -> PictureParameters:
         understood=frozenset(
             key
             for key, value in said.items()
-            if key.startswith("lora_combined_") or (key == "scheduler" and value in _PLAIN_SCHEDULES)
+            if key.startswith("lora_combined_")
+            or (key == "scheduler" and value in _PLAIN_SCHEDULES)
+            or (key in ("vae", "refiner_model") and _is_none(value))
         ),
     )
     return with_understood(found, _ATTRIBUTES, _ROLES)
@@ -104,9 +106,14 @@ def _assets(said: dict[str, Any]) -> Collection:
                 name, _, weight = value.rpartition(" : ")
                 found.add("lora", name, weight=weight.strip(), turn=found.uses("lora", name))
     for role, key in (("vae", "vae"), ("other", "refiner_model")):
-        if str(said.get(key, "none")).split(" (")[0].strip().lower() not in NO_FILE | {"default"}:
+        if not _is_none(said.get(key, "none")):
             found.add(role, said.get(key), digest=said.get(f"{key}_hash"))
     return found
+
+
+def _is_none(name: object) -> bool:
+    """Whether no file was chosen."""
+    return str(name).split(" (")[0].strip().lower() in NO_FILE | {"default"}
 
 
 def _with_weights(found: PictureParameters) -> tuple[Any, ...]:

@@ -48,7 +48,7 @@ _READ = ("model", "loras", "vae", "controlnets", "image", "prompt")
 #: Values of fields that change nothing.
 _USUAL: dict[str, tuple[object, ...]] = {
     "generation_mode": ("txt2img", "sdxl_txt2img"), "cfg_rescale_multiplier": (0,), "seamless_x": (False,),
-    "seamless_y": (False,), "seamless": (False,), "hires_fix": (False,), "type": ("txt2img",),
+    "seamless_y": (False,), "clip_skip": (0,), "seamless": (False,), "hires_fix": (False,), "type": ("txt2img",),
 }  # fmt: skip
 
 
@@ -72,6 +72,7 @@ def _current(said: dict[str, Any]) -> PictureParameters:
     _add(assets, "vae", said.get("vae"))
     for each in map(mapping, sequence(said.get("controlnets"))):
         _add(assets, "controlnet", each.get("control_model"), each.get("control_weight"))
+    _add(assets, "other", said.get("refiner_model"))
     skipped = integer(said.get("clip_skip"), 1, 99)
     return _parameters(
         said, _first_of(said, "positive_prompt", "prompt"), said.get("negative_prompt"), said.get("scheduler"),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _ATTRIBUTES = {
     "prompt": "prompt", "negativeprompt": "negative_prompt", "steps": "steps", "seed": "seed", "width": "width",
     "height": "height", "cfgscale": "cfg_scale", "sampler": "sampler", "clipstopatlayer": "clip_skip",
-    "swarm_version": "software",
+    "swarm_version": "software", "comfyuisampler": "sampler",
 }  # fmt: skip
 _ROLES = {"model": "checkpoint", "loras": "lora", "loraweights": "lora", "vae": "vae", "used_embeddings": "embedding"}
 
@@ -48,6 +48,12 @@ _SILENT = (
     "aspectratio", "automaticvae", "batchsize", "date", "generation_time", "imageformat", "images", "nopreviews",
     "personalnote", "prep_time", "wildcardseed",
 )  # fmt: skip
+
+#: What stands in the place of a refiner's name where the checkpoint is the refiner.
+_OF_THE_BASE = frozenset({"(use base)"})
+
+#: What older versions wrote `comfyui` before.
+_SAMPLED = ("sampler", "scheduler")
 _PLAIN_SCHEDULES = ("normal", "karras", "exponential")
 
 
@@ -71,7 +77,7 @@ def _parameters(said: dict[str, Any], around: dict[str, Any]) -> PictureParamete
             {
                 **said,
                 "cfg_scale": said.get("cfgscale"),
-                "sampler": a1111_name(line(said.get("sampler")), line(said.get("scheduler"))),
+                "sampler": a1111_name(*(line(said.get(key, said.get(f"comfyui{key}"))) for key in _SAMPLED)),
                 "clip_skip": None if layer is None else -layer,
             }
         ),
@@ -84,7 +90,7 @@ def _parameters(said: dict[str, Any], around: dict[str, Any]) -> PictureParamete
 
 def _is_usual(key: str, value: object) -> bool:
     plain = (line(value) or "").lower()
-    return (key == "scheduler" and plain in _PLAIN_SCHEDULES) or (key == "vae" and plain in NO_FILE)
+    return (key.endswith("scheduler") and plain in _PLAIN_SCHEDULES) or (key == "vae" and plain in NO_FILE)
 
 
 def _with_tokens(text: str | None) -> str | None:
@@ -102,6 +108,10 @@ def _assets(said: dict[str, Any], models: list[Any]) -> Collection:
         )
     if str(said.get("vae", "none")).lower() not in NO_FILE:
         found.add("vae", said.get("vae"))
+    if str(said.get("refinermodel", "none")).lower() not in NO_FILE | _OF_THE_BASE:
+        found.add("other", said.get("refinermodel"))
+    if str(said.get("controlnetmodel", "none")).lower() not in NO_FILE:
+        found.add("controlnet", said.get("controlnetmodel"), weight=said.get("controlnetstrength"))
     tags = (each for key in ("prompt", "negativeprompt") for each in _EMBEDDING.findall(str(said.get(key, ""))))
     for name in (*_listed(said.get("used_embeddings")), *tags):
         found.add("embedding", name)
