@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -33,8 +34,11 @@ _COMMA = re.compile(r" ?, ?")
 _PREFIX = re.compile(r"(?<!\w)embedding:\s*+", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!\w)embedding:\s*+([^\s,:;()\[\]<>|]++)", re.IGNORECASE)
 
-#: Where such a name ends, as `_NAMED` has it.
-_END = re.compile(r"[.!?]*+(?:[\s,:;()\[\]<>|]|\Z)")
+#: Where ComfyUI takes what follows for one; the name; and what files of embeddings may end in.
+_CALL = "embedding:"
+_CALLED = re.compile(rf"(?:\A|(?<=[ \n])){_CALL}")
+_NAME = re.compile(rf"{_CALL}\s*+(\S++)")
+_SUFFIX = re.compile(r"\.(?:safetensors|pt|bin)\Z")
 
 #: Where a word begins; and how many names are looked for one by one.
 _WORD = re.compile(r"(?<!\w)\w")
@@ -71,25 +75,37 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
 
 
 def split_at_named(text: str, tokens: Iterable[str]) -> list[tuple[str, str | None]]:
-    """Cut `text` where it names embeddings as ComfyUI has them named: `embedding:NAME`, and no word by itself.
+    """Cut `text` where it names embeddings as ComfyUI has them named: by `embedding:NAME`, and no word by itself.
+
+    That stands at the beginning, or behind a blank or a line's end; anywhere else it is words. A name goes on to the
+    next blank. Commas at its end are words, unless the name has them.
 
     Returns:
-        As `split_at_tokens` does.
+        As `split_at_tokens` does. What names an embedding that is none of these is a piece of its own: `is_unknown`.
     """
-    said = _folded(text).replace("\\", "/")
-    known = {_folded(token).replace("\\", "/"): token for token in tokens if token}
-    lengths = sorted({len(name) for name in known}, reverse=True)
-    pieces: list[tuple[str, str | None]] = []
-    start = 0
-    for prefix in _PREFIX.finditer(said) if known else ():
-        at = prefix.end()
-        ends = (at + length for length in lengths if said[at : at + length] in known)
-        end = next((end for end in ends if _END.match(said, end)), None)
-        if end is not None:
-            pieces += [(text[start : prefix.start()], None), (text[prefix.start() : end], known[said[at:end]])]
-            start = end
-    pieces.append((text[start:], None))
+    known = {_as_named(token): token for token in tokens if token}
+    starts = [each.start() for each in _CALLED.finditer(text)]
+    pieces: list[tuple[str, str | None]] = [(text[: starts[0]] if starts else text, None)]
+    for start, end in pairwise([*starts, len(text)]):
+        called = text[start:end]
+        found = _NAME.match(called)
+        name = "" if found is None else found[1]
+        at, token = (len(called) if found is None else found.end()), known.get(_as_named(name))
+        if token is None:
+            bare = name.rstrip(",")
+            at, token = at - len(name) + len(bare), known.get(_as_named(bare))
+        pieces += [(called[:at], token), (called[at:], None)]
     return [piece for piece in pieces if piece[0]]
+
+
+def is_unknown(piece: str, token: str | None) -> bool:
+    """Whether a piece of `split_at_named` names an embedding that there is not."""
+    return token is None and piece.startswith(_CALL)
+
+
+def _as_named(name: str) -> str:
+    """A name of an embedding without regard to case, separator and suffix."""
+    return _SUFFIX.sub("", _folded(name).replace("\\", "/"))
 
 
 def _folded(text: str) -> str:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_named, split_at_tokens
+from assetctl.prompt.chunks import (
+    CHUNK_LENGTH,
+    Chunk,
+    Token,
+    is_unknown,
+    number_vectors,
+    split_at_named,
+    split_at_tokens,
+)
 from assetctl.prompt.syntax import ROUND, Stretch, bare, changes_too_often, parse_prompt, without_tags
 
 if TYPE_CHECKING:
@@ -203,6 +211,8 @@ def cut_comfyui(
     chunks = [Chunk()]
     for segment, weight in parse_comfyui(text):
         for piece, name in split_at_named(segment, embeddings):
+            if is_unknown(piece, name):  # ComfyUI leaves it out
+                continue
             numbers = () if name is None else embeddings[name]
             texts = [piece, *[""] * (len(numbers) - 1)]
             group = list(tokenize(piece)) if name is None else list(map(Token, numbers, texts))

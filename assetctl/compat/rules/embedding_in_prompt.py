@@ -37,7 +37,7 @@ def check(context: Context) -> Iterator[Finding]:
     for asset, token in without.items():
         if flavour == "comfyui":
             message = f"{asset.name} has no effect: neither prompt says embedding:{token}, as ComfyUI has it named."
-            hint = f"Write embedding:{token} into the prompt or the negative prompt."
+            hint = f"Write embedding:{token} into the prompt or the negative prompt, with a blank before and behind it."
             yield RULE.finding("warning", message, hint, asset)
             continue
         if token in in_pieces:
