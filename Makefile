@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Where Python may not keep what it compiled, each process compiles torch again: a minute, a hundred times.
 unexport PYTHONDONTWRITEBYTECODE
 # `make test MINUTES=20` begins no test after that, and says how many were left out.
-.PHONY: help install demo test test-slow test-long lint bench clean
+.PHONY: help install demo test test-again test-slow test-long lint bench clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,10 @@ demo: install  ## Pull, list, inspect, check and generate with small assets, in 
 test: install  ## Run the tests, the slow proofs in a short form
 	@echo "==> Running the tests"
 	@$(BIN)/python -m pytest $(if $(MINUTES),--minutes $(MINUTES))
+
+test-again: install  ## Run what failed last time once more, one at a time
+	@echo "==> Running what failed once more, one at a time"
+	@$(BIN)/python -m pytest -m "" -n 0 --last-failed --last-failed-no-failures none
 
 test-slow: install  ## Run the slow proofs at more length
 	@echo "==> Running the slow proofs"

@@ -628,18 +628,18 @@ class Registry:
         """LoRAs, embeddings, VAEs and ControlNets that can be used with a checkpoint, best first, and how well.
 
         How well is `same base model`, `same family`, `same latents` (a VAE of a family that shares them),
-        `other lineage`, or `perhaps` (a VAE whose file leaves several families open). What its header proves not to
-        fit is left out.
+        `other lineage`, or `perhaps` (its file leaves several families open, this checkpoint's among them). What
+        `check` would refuse is left out.
 
         Raises:
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
-        from assetctl.operations.select.check import unloadable
+        from assetctl.operations.select.check import briefly
         from assetctl.operations.select.fitting import fitting
 
-        loading = partial(unloadable, self._workspace)
-        return fitting(self._workspace, checkpoint, loading, tags=tags, in_store=in_store, limit=limit, **filters)
+        around = partial(briefly, self._workspace)
+        return fitting(self._workspace, checkpoint, around, tags=tags, in_store=in_store, limit=limit, **filters)
 
     def misfits(self, checkpoint: str, *names: str) -> Mapping[str, str]:
         """Which of some assets do not go with a checkpoint, by their names, and why.
@@ -647,10 +647,10 @@ class Registry:
         Raises:
             NotFoundError, AmbiguousNameError: A name.
         """
-        from assetctl.operations.select.check import unloadable
+        from assetctl.operations.select.check import briefly
         from assetctl.operations.select.fitting import misfits
 
-        return misfits(self._workspace, checkpoint, names, partial(unloadable, self._workspace))
+        return misfits(self._workspace, checkpoint, names, partial(briefly, self._workspace))
 
     def prompt(
         self,

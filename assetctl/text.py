@@ -90,7 +90,7 @@ def _as_escape(point: int) -> str:
 #: Parameters of an address that let in whoever has them, and nothing else.
 _LETS_IN = (
     r"[\w.~-]{0,40}(?:token(?!i[sz])|secret|signature|passw|pwd|credential|x-amz-|x-goog-|api[-_.]?key|access[-_.]?key|"
-    r"key-pair|auth(?!or)|jwt|expires)[\w.~-]{0,40}|sig|pass"
+    r"key-pair|auth(?!or(?!i[sz]))|jwt|expires)[\w.~-]{0,40}|sig|pass"
 )
 
 #: Parameters that let in, or say which file is meant: their values tell.
@@ -181,7 +181,8 @@ def without_secrets(address: str) -> str:
     if not parts.netloc or parts.scheme not in ("http", "https"):
         return _short_without_secrets(address) if re.match(_SHORT, address, re.IGNORECASE) else redacted(address)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, urlencode(_open_pairs(parts.query)), ""))
+    path = re.sub(_PARAMETER, _without_value, parts.path, flags=re.IGNORECASE)  # where & was written for ?
+    return urlunsplit((parts.scheme, host, path, urlencode(_open_pairs(parts.query)), ""))
 
 
 def mark_of_hidden(reference: str) -> str | None:

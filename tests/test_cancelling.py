@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SOON = 1.0
 
 #: Every so many events are the last.
-STRIDES = (11, pytest.param(4, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long))
+STRIDES = (11, pytest.param(6, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long))
 
 INDEX = b'{"unet": ["diffusers", "UNet2DConditionModel"]}'
 

@@ -159,7 +159,7 @@ def places(count: int, most: int | None) -> list[int]:
     )
 
 
-HOW_MANY = (2, pytest.param(6, marks=pytest.mark.slow), pytest.param(None, marks=pytest.mark.long))
+HOW_MANY = (2, pytest.param(4, marks=pytest.mark.slow), pytest.param(None, marks=pytest.mark.long))
 
 
 @pytest.mark.parametrize("most", HOW_MANY)

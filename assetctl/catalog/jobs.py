@@ -10,6 +10,7 @@ import orjson
 
 from assetctl.catalog.rows import TABLES, Asking, DamagedError, check, explained, from_json, insert
 from assetctl.errors import CatalogError, NotFoundError, UsageError
+from assetctl.text import without_secrets
 
 if TYPE_CHECKING:
     import sqlite3
@@ -186,6 +187,7 @@ class Jobs(Asking):
                 "WHERE id = ? AND status = 'running'",
                 [status, orjson.dumps(list(pictures)).decode(), said, _now(), kept, kept, number],
             )
+            _hide(tx, number)
 
     def made(self, number: int, pictures: Sequence[int]) -> None:
         """Keep which pictures a command has recorded of those that were painted for it."""
@@ -213,6 +215,7 @@ class Jobs(Asking):
                 "WHERE id = ? AND (status = 'queued' OR ? AND status = 'running')",
                 [orjson.dumps(list(pictures)).decode(), _now(), number, left],
             )
+            _hide(tx, number)
         return self.get(number)
 
     def resume(self) -> None:
@@ -302,6 +305,16 @@ class Jobs(Asking):
             if not (isinstance(warnings, list) and all(isinstance(each, dict) for each in warnings)):
                 raise DamagedError("the warnings of a job are not what assetctl writes")
         return Job(**values, request=request, pictures=tuple(made), error=said, warnings=tuple(warnings))
+
+
+def _hide(tx: Asking, number: int) -> None:
+    """What lets in, in the reference of a pull, goes when that ends."""
+    asked = "SELECT json_extract(iif(json_valid(request), request, '{}'), '$.reference') FROM jobs WHERE id = ? AND "
+    for (reference,) in tx.connection.execute(asked + _HAS_ENDED, [number]).fetchall():
+        if isinstance(reference, str) and (shown := without_secrets(reference)) != reference:
+            tx.connection.execute(
+                "UPDATE jobs SET request = json_set(request, '$.reference', ?) WHERE id = ?", [shown, number]
+            )
 
 
 def _marks(values: Sequence[object]) -> str:

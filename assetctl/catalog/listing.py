@@ -270,7 +270,8 @@ class Lists(Asking):
     ) -> Iterator[tuple[str, _Which]]:
         """Those that fit a checkpoint, among some that stand on shelves: how well, best first, and which.
 
-        VAEs whose files leave several families open fit perhaps: their evidence names each of those.
+        What is of no family, or of another by no certain sign, fits perhaps where its tensors, or a folder's
+        configuration, allow the checkpoint's: evidence names each family that they do.
         """
         of, lineage = _plain(checkpoint.family or ""), _plain(checkpoint.base_model or "")
         twins, strangers = set(map(_plain, sharing)), set(map(_plain, strange))
@@ -282,10 +283,17 @@ class Lists(Asking):
                 strangely = kind in (b"lora", b"embedding") and base_model in strangers
                 same = base_model == lineage != b""
                 shelves[FITS[0] if same else FITS[3] if strangely else FITS[1]].append(key)
-            elif kind == b"vae" and (family in twins or not family):
-                shelves[FITS[2] if family else FITS[4]].append(key)
-        claim = "EXISTS (SELECT 1 FROM identifications WHERE asset_id = assets.id AND instr(evidence, :claim))"
-        values = {**which.values, "claim": f'"family={checkpoint.family}"'}
+            elif kind == b"vae" and family in twins:
+                shelves[FITS[2]].append(key)
+            elif kind.decode() in FITTING and (kind != b"vae" or not family):
+                shelves[FITS[4]].append(key)
+        claim = (
+            "EXISTS (SELECT 1 FROM identifications WHERE asset_id = assets.id AND confidence <> 'certain' "
+            "AND (instr(evidence, :by_tensors) OR instr(evidence, :by_folder)))"
+        )
+        said = '"source":"{}","claim":"family={}"'.format
+        claims = {f"by_{source}": said(source, checkpoint.family) for source in ("tensors", "folder")}
+        values = {**which.values, **claims}
         for fit, keys in shelves.items():
             if keys:
                 found = which._replace(shelves=keys)

@@ -1,23 +1,28 @@
-"""The field's hashes of a file, in one pass; and one hash for a folder."""
+"""The field's hashes of a file, in one pass; one hash for a folder; and those of many files, in threads."""
 
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+import os
+import queue
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from itertools import cycle
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
 
-from assetctl.errors import CorruptFileError, StorageError
+from assetctl.errors import AssetctlError, CorruptFileError, StorageError
 from assetctl.files.paths import open_regular
 from assetctl.files.safetensors import MAX_HEADER, SPACE
+from assetctl.run import Cancelled, Hashed
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable
-    from concurrent.futures import Future
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
+
+    from assetctl.run import Run
 
     Update = Callable[[memoryview, int], None]
 
@@ -183,3 +188,80 @@ def _data_start(file: FileIO, size: int) -> int | None:
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+#: How often results are handed over, in seconds: what an interruption may lose.
+INTERVAL = 1.0
+
+
+class HashRun:
+    """SHA256 of files, computed by as many threads as there are cores; leaving the block stops them.
+
+    Attributes:
+        failures: Files that could not be read, each with its error.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.failures: list[tuple[str, AssetctlError]] = []
+        self._run = run
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="hash")
+        self._jobs: dict[Future[str], tuple[str, str]] = {}
+        self._done: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._total = 0
+
+    def submit(self, task: str, path: str, size: int) -> None:
+        """Start on one more file, which belongs to `task`."""
+        self._total += size
+        job = self._pool.submit(self._hash, task, path, size)
+        self._jobs[job] = task, path
+        job.add_done_callback(self._done.put)
+
+    def batches(self) -> Iterator[list[tuple[str, str]]]:
+        """Path and SHA256 of what is done, once a second, until all is done or someone ends it."""
+        batch: list[tuple[str, str]] = []
+        left, due = len(self._jobs), time.monotonic() + INTERVAL
+        try:
+            with self._run.task("", "hash", self._total):
+                while left:
+                    job = self._next(due)
+                    if job is not None:
+                        left -= 1
+                        self._take(job, batch)
+                    self._run.check()
+                    if time.monotonic() >= due:
+                        if batch:
+                            yield batch
+                        batch, due = [], time.monotonic() + INTERVAL
+        except (KeyboardInterrupt, Cancelled):
+            yield batch
+            raise
+        if batch:
+            yield batch
+
+    def _next(self, due: float) -> Future[str] | None:
+        try:
+            return self._done.get(timeout=max(0.0, due - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def _take(self, job: Future[str], batch: list[tuple[str, str]]) -> None:
+        task, path = self._jobs[job]
+        try:
+            sha256 = job.result()
+        except AssetctlError as error:
+            self.failures.append((path, error))
+            return
+        batch.append((path, sha256))
+        self._run.tell(Hashed(task=task, path=path, sha256=sha256))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _hash(self, task: str, path: str, size: int) -> str:
+        count = self._run.counter(task, path, size)
+        return str(hash_file(Path(path), frozenset({"sha256"}), on_bytes=count, cancelled=self._stop.is_set).sha256)

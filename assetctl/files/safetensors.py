@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import shlex
-import struct
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -316,7 +315,7 @@ def read_header(path: Path) -> Header:
             length = int.from_bytes(start[:8], "little")
             if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
                 refuse(path, start[:4096], size)
-                raise _corrupt(path, "its header's length does not fit in the file", truncated=start[8:9] == b"{")
+                raise corrupt(path, "its header's length does not fit in the file", truncated=start[8:9] == b"{")
             raw = start[8 : 8 + length]
             while len(raw) < length and (more := os.read(descriptor, length - len(raw))):
                 raw += more
@@ -328,15 +327,16 @@ def read_header(path: Path) -> Header:
         ) from error
     if raw.lstrip(SPACE)[:1] != b"{":
         refuse(path, length.to_bytes(8, "little") + raw[:4088], size)
-        raise _corrupt(path, "its header is not JSON")
+        raise corrupt(path, "its header is not JSON")
     try:
         tensors, metadata, shared = _parse(raw, size - 8 - length)
     except _MalformedError as error:
-        raise _corrupt(path, str(error), truncated=isinstance(error, _CutShortError)) from error
+        raise corrupt(path, str(error), truncated=isinstance(error, _CutShortError)) from error
     return Header(path, size, 8 + length, tensors, metadata, shared=shared)
 
 
-def _corrupt(path: Path, why: str, *, truncated: bool = False) -> CorruptFileError:
+def corrupt(path: Path, why: str, *, truncated: bool = False) -> CorruptFileError:
+    """The error of a file whose header, or what it says of the rest, is wrong."""
     hint = "The download was probably cut short: fetch it again." if truncated else "Fetch it again from its source."
     return CorruptFileError(f"{path} is not a valid safetensors file: {why}.", hint)
 
@@ -487,73 +487,3 @@ def _tiles(begins: Sequence[int], ends: Sequence[int]) -> bool:
         return True  # they stand in order, as in most files
     first, last = zip(*sorted(zip(begins, ends, strict=True)), strict=True)
     return bool(first[0] == 0 and first[1:] == last[:-1])
-
-
-#: Bytes of tensors that are looked at for numbers that are none: a hundred times what most embeddings hold.
-MOST_NUMBERS = 8 * 2**20
-
-
-def all_finite(header: Header) -> bool | None:
-    """Whether every number of a small file is one: neither NaN nor infinite, nor larger than an F32 holds.
-
-    Returns:
-        `None` where the file is too large to be looked through, or no safetensors file of numbers with fractions.
-
-    Raises:
-        StorageError: It cannot be read.
-        CorruptFileError: It became shorter.
-    """
-    size = header.size - header.data_start
-    if header.format != "safetensors" or size > MOST_NUMBERS or not header.kinds <= {*_ODD, "F64"}:
-        return None
-    try:
-        descriptor, _ = open_regular(header.path)
-        with os.fdopen(descriptor, "rb") as file:
-            file.seek(header.data_start)
-            data = file.read(size)
-    except OSError as error:
-        raise StorageError(
-            f"{header.path} cannot be read: {error.strerror}.", "Check the path and its permissions."
-        ) from error
-    if len(data) != size:
-        raise _corrupt(header.path, "it became shorter while it was read", truncated=True)
-    for entry in header.tensors.values():
-        start, end = entry["data_offsets"]
-        if _has_odd(entry["dtype"], data[start:end]):
-            return False
-    return True
-
-
-def _has_odd(kind: str, data: bytes) -> bool:
-    """Whether some number's highest bytes, those of its exponent, are all as no finite number has them."""
-    if kind == "F64":
-        return not all(-_INFINITE < number < _INFINITE for (number,) in struct.iter_unpack("<d", data))
-    width = _DTYPE_SIZES[kind]
-    lanes = [data[place :: int(width)].translate(table) for place, table in _ODD[kind]]
-    if not all(1 in lane for lane in lanes):
-        return False
-    both = int.from_bytes(lanes[0], "little")
-    for lane in lanes[1:]:
-        both &= int.from_bytes(lane, "little")
-    return both != 0
-
-
-def _marked(odd: Collection[int]) -> bytes:
-    """A table that turns these bytes into 1, and all others into 0."""
-    return bytes(byte in odd for byte in range(256))
-
-
-#: What an F32, which all are made for a text encoder, takes for infinite.
-_INFINITE = 2.0**128 - 2.0**103
-
-_UPPER = _marked(range(0x80, 0x100))
-#: By kind, which of a number's bytes to look at, and how they are where it is NaN or infinite.
-_ODD = {
-    "F16": [(1, _marked([*range(0x7C, 0x80), *range(0xFC, 0x100)]))],
-    "BF16": [(1, _marked((0x7F, 0xFF))), (0, _UPPER)],
-    "F32": [(3, _marked((0x7F, 0xFF))), (2, _UPPER)],
-    "F8_E4M3": [(0, _marked((0x7F, 0xFF)))],
-    "F8_E5M2": [(0, _marked([*range(0x7C, 0x80), *range(0xFC, 0x100)]))],
-    "F8_E4M3FNUZ": [(0, _marked((0x80,)))],
-    "F8_E5M2FNUZ": [(0, _marked((0x80,)))],
-}

@@ -34,23 +34,3 @@ def identify_header(header: Header) -> Identification:
     from assetctl.identify.identification import identify_tensors  # noqa: PLC0415 - as above
 
     return identify_tensors(header)
-
-
-def identify_folder(path: Path) -> Identification:
-    """What the diffusers folder at `path` is, by its configuration and the headers of its weights.
-
-    Raises:
-        RefusedFileError: It is no diffusers folder.
-        CorruptFileError: Its configuration or weights are damaged.
-        StorageError: A file in it cannot be opened.
-    """
-    from assetctl.identify.identification import identify_diffusers  # noqa: PLC0415 - as above
-
-    return identify_diffusers(path)
-
-
-def is_diffusers_folder(path: Path) -> bool:
-    """Whether `path` is a folder with a diffusers pipeline or one component of one."""
-    from assetctl.identify.identification import is_diffusers  # noqa: PLC0415 - as above
-
-    return is_diffusers(path)

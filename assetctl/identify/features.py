@@ -372,6 +372,16 @@ _GIVES = (
     "single_transformer_blocks.#.proj_out", "linear2", "img_attn.proj", "txt_attn.proj", "img_mlp.2", "txt_mlp.2",
     "transformer_blocks.#.attn.to_q", "x_embedder",
 )  # fmt: skip
+#: The same in blocks that others have as well, and that tell nothing by themselves.
+_ALSO_TAKE = (
+    "transformer_blocks.#.ff.net.0.proj", "transformer_blocks.#.ff_context.net.0.proj",
+    "transformer_blocks.#.norm1.linear", "transformer_blocks.#.norm1_context.linear",
+    "single_transformer_blocks.#.norm.linear",
+)  # fmt: skip
+_ALSO_GIVE = (
+    "transformer_blocks.#.attn.to_out.0", "transformer_blocks.#.attn.to_add_out", "transformer_blocks.#.ff.net.2",
+    "transformer_blocks.#.ff_context.net.2",
+)  # fmt: skip
 
 #: Of blocks that attend once, to picture and text together.
 _JOINT = ("double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.0.attn.add_")
@@ -450,7 +460,9 @@ class Blocks:
 def streams(features: Features) -> Collection[int]:
     """All widths of the stream through blocks."""
     outline = features.outline
-    return () if features.blocks is None else outline.widths(_TAKES, 1) or outline.widths(_GIVES, 0)
+    if features.blocks is None:
+        return ()
+    return outline.widths((*_TAKES, *_ALSO_TAKE), 1) | outline.widths((*_GIVES, *_ALSO_GIVE), 0)
 
 
 def layers(features: Features) -> Collection[int]:
@@ -475,6 +487,19 @@ _LEVELS = (
     "down_blocks.", "up_blocks.", "mid_block.", "input_blocks.", "output_blocks.", "middle_block.",
     "lllite_unet_input_blocks.", "lllite_unet_middle_block.",
 )  # fmt: skip
+
+#: Modules of a UNet's attention that take in, and that give out, as much as their level is wide.
+_LEVEL_IN = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn2.to_q", "ff.net.0.proj")
+_LEVEL_OUT = ("attn1.to_out.0", "attn2.to_k", "attn2.to_v", "attn2.to_out.0", "ff.net.2")
+
+
+def odd_levels(outline: Outline) -> tuple[int, int] | None:
+    """Widths of two levels of a UNet that no UNet has both of: each is half, or a quarter, as wide as another."""
+    if not outline.begins(*_LEVELS):
+        return None
+    widths = sorted(outline.widths(_LEVEL_IN, 1) | outline.widths(_LEVEL_OUT, 0))
+    return next(((widths[0], each) for each in widths if each not in (widths[0] * 2**n for n in range(4))), None)
+
 
 #: Names in networks that share those of the levels but are no image UNet: video models, Stable Cascade.
 _OTHERS = (

@@ -21,7 +21,17 @@ from assetctl.files.headers import contained, read_any_header
 from assetctl.files.paths import loads
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify import metadata
-from assetctl.identify.features import Family, Features, Kind, Match, UNet, claim, of_several_builds, seen_of
+from assetctl.identify.features import (
+    Family,
+    Features,
+    Kind,
+    Match,
+    UNet,
+    claim,
+    odd_levels,
+    of_several_builds,
+    seen_of,
+)
 from assetctl.identify.kinds.embedding import NAMELESS
 from assetctl.identify.metadata import clean_words, configured, lineage
 from assetctl.identify.outline import Outline
@@ -126,8 +136,7 @@ def _parts(features: Features, telling: list[tuple[Family, Match]]) -> Iterator[
     for family, _ in telling:
         if family.stacks and len(prefixes := outline.blocks(family.stacks)[0]) > 1:
             yield f"one network's blocks are named alike, and here after {' and '.join(prefixes[:_SHOWN])}"
-    if uneven := outline.uneven():
-        yield "blocks of one network are as wide, and here {} takes in {} and {}".format(*uneven)
+    yield from _widths(outline)
     for _, match in telling:
         for measure in match.sign.measures if match.sign else ():
             if len(seen := seen_of(measure, features)) > 1:
@@ -138,6 +147,13 @@ def _parts(features: Features, telling: list[tuple[Family, Match]]) -> Iterator[
         rival = next(_rivals(features, family), None) if proven else None
         if rival is not None:
             yield f"it shows {family.name} and {rival.name}: {match.detail}"
+
+
+def _widths(outline: Outline) -> Iterator[str]:
+    if uneven := outline.uneven():
+        yield "blocks of one network are as wide, and here {} takes in {} and {}".format(*uneven)
+    if odd := odd_levels(outline):
+        yield "a level of a network is twice as wide as the one above, and here are {} and {}".format(*odd)
 
 
 def _rivals(features: Features, family: Family) -> Iterator[Family]:

@@ -44,6 +44,15 @@ def given(*modules: str, alike: bool = True) -> Measure:
     )
 
 
+def along(takes: tuple[str, ...], gives: tuple[str, ...]) -> Measure:
+    """Width of a stream, as the first module shows it that takes it in, else that gives it out: all show the same."""
+    return Measure(
+        f"width along {takes[0]}",
+        lambda features: features.outline.input_width(*takes) or features.outline.output_width(*gives),
+        lambda features: features.outline.widths(takes, 1) | features.outline.widths(gives, 0),
+    )
+
+
 def highest(stack: str) -> Measure:
     """How many blocks a stack has, by the highest number that is named."""
     return Measure(f"blocks of {stack}", lambda features: features.outline.highest(stack) + 1)
@@ -81,6 +90,8 @@ INNER = given("attn2.to_k", "attn2.to_v", "attn2.processor.to_k", "attn2.process
 #: Of a transformer: width of its stream, how many double and single blocks, how its feed-forward is built.
 WIDTH, DOUBLE, SINGLE = of("blocks.width", streams), of("blocks.double"), of("blocks.single")
 FEED_FORWARD = of("blocks.feed_forward")
+#: The same width wherever it shows at all.
+ALL_WIDTHS = Measure("width of the blocks", lambda features: min(streams(features), default=None), streams)
 #: Of blocks that attend twice: width of the stream, and of the text; what else of a block takes in the stream.
 _ALSO_STREAM = ("transformer_blocks.#.ff.net.0.proj",)
 STREAM = Measure(

@@ -103,6 +103,9 @@ def read_lock(path: Path) -> Lockfile:
     version = document.tables.get("version")
     if type(version) is not int or version != VERSION:
         document.fail(("version",), f"is not {VERSION}", f"If a newer assetctl wrote it, upgrade. {_ANEW}")
+    for key in sorted(document.tables.keys() - {"version", "assets", "vocabulary"}):
+        hint = "If another program wrote it, give the manifest another name; if a newer assetctl did, upgrade."
+        document.fail((key,), "is no key of a lockfile of assetctl", hint)
     listed: list[Any] = document.get(("assets",), document.tables, list, [])
     where = ("vocabulary",)
     said: dict[str, Any] = document.get(where, document.tables, dict, {})

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
@@ -65,6 +66,7 @@ def with_loras(prompt: str, loras: Iterable[tuple[str, float, float | None]]) ->
     return " ".join([without_tags(prompt).strip(), *tags]).strip()
 
 
+@cache
 def software() -> str:
     """Our name and version."""
     from importlib.metadata import version  # noqa: PLC0415 - 30 ms that only writing pays

@@ -224,9 +224,9 @@ def _noted(home: Path, serving: Serving) -> Iterator[None]:
     """Have the home say who serves it."""
     path = home / _NOTE
     said = {"url": serving.url, "pid": serving.pid, "socket": serving.socket, "token_file": serving.token_file}
-    with storage_errors(f"write {path}"):
-        path.write_bytes(orjson.dumps(said))
     try:
+        with storage_errors(f"write {path}"):
+            path.write_bytes(orjson.dumps(said))
         yield
     finally:
         with contextlib.suppress(OSError):

@@ -13,10 +13,10 @@ from assetctl.errors import OfflineError, RefusedFileError
 from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.hashing import tree_sha256
 from assetctl.files.paths import safe_path
-from assetctl.text import redacted, without_secrets
+from assetctl.text import parts_of, redacted, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -74,6 +74,13 @@ def misspelt(reference: str) -> str:
     """A reference that is no address, and may have been meant as one, without the name and password in it."""
     shown = re.sub(r"(?is)^(\s*https?:[/\\]*).*@", r"\1***@", reference)
     return redacted(shown)[:_LONGEST]
+
+
+def path_at(address: str, hosts: Container[str]) -> str | None:
+    """The path of an address on one of these hosts, in capitals, with a port or a name, without its scheme."""
+    parts = parts_of(address if "://" in address else f"https://{address}")
+    is_there = parts.scheme in ("https", "http") and (parts.hostname or "").rstrip(".") in hosts
+    return parts.path if is_there and parts.port in (None, 80, 443) else None
 
 
 def texts(said: object) -> list[str]:

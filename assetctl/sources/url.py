@@ -45,7 +45,7 @@ class UrlSource:
 
     def accepts(self, reference: str) -> bool:
         """Whether it is the address of something on the web."""
-        return reference.startswith(("https://", "http://"))
+        return reference.lower().startswith(("https://", "http://"))
 
     def resolve(self, reference: str) -> Resolution:
         """Ask for the file's name and size; see `Source`."""

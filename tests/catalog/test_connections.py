@@ -362,7 +362,7 @@ def _live_in_threads(path: Path, name: str, seconds: float, told: multiprocessin
 
 
 @pytest.mark.parametrize(
-    "seconds", [1, pytest.param(15, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.long)]
+    "seconds", [1, pytest.param(8, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.long)]
 )
 def test_eight_threads_and_eight_processes_at_once_lose_nothing(tmp_path, seconds):
     path = tmp_path / "catalog.db"

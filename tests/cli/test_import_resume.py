@@ -15,7 +15,7 @@ from compat.sparse import write_sparse
 from patience import fair
 
 from assetctl.catalog import Catalog
-from assetctl.operations.library.verify import HashRun
+from assetctl.files.hashing import HashRun
 from tests.material import write_lora
 
 _opened: list[str] = []
@@ -78,7 +78,7 @@ def interrupted(home, folder, assets: int) -> int:
         time.sleep(0.02)
         if (home / "catalog.db").exists() and len(rows(home, "SELECT 1 FROM files")) == assets:
             break
-    time.sleep(0.1)
+    time.sleep(fair(0.1))
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=fair(30))
     return process.returncode

@@ -21,6 +21,8 @@ from assetctl.compat.check import refusal
 SMALL = ("--steps", "1", "--size", "64x64")
 TEXT = "cond_stage_model.transformer.text_model."
 ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
+ATTENDS = "down_blocks.0.attentions.0.transformer_blocks.0"
+HINTS = {"controlnet_cond_embedding.conv_in.weight": [16, 3, 3, 3], "controlnet_down_blocks.0.weight": [320, 320, 1, 1]}
 
 
 def words(folder):
@@ -262,6 +264,29 @@ def test_check_and_list_say_the_same_of_a_vae_that_could_be_for_several(assetctl
         assert (report.code, [each["rule"] for each in report.data["findings"]]) == (0, ["unknown_family"])
         assert "as far as it could be compared" in lines(assetctl("check", model, "soft"))[-1]
         assert {finding["rule"] for finding in refused(assetctl, model, "wide")} == {"family", "vae_channels"}
+
+
+def test_lists_have_what_check_takes_and_nothing_that_it_refuses(assetctl, mine):
+    """A LoRA that may be of several families, a ControlNet, a file that was written to, and one with no family."""
+    write_sparse(mine / "open.safetensors", low_rank(f"{ATTENTION}_attn1_to_q", 8, [8]))
+    write_sparse(mine / "odd.safetensors", low_rank("lora_unet_novel_blocks_0_to_q", 8, [8]))
+    write_sparse(mine / "pose.safetensors", HINTS | {f"{ATTENDS}.attn2.to_k.weight": [320, 768]})
+    for number, name in enumerate(("changed", "short")):
+        write_embedding(mine / f"{name}.safetensors", seed=number)
+    assetctl("import", mine)
+    content = (mine / "changed.safetensors").read_bytes()
+    (mine / "changed.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (mine / "short.safetensors").write_bytes(content + b"more")
+    wanted = {"ink": "same family", "pose": "same family", "open": "perhaps"}
+    assert assetctl("inspect", "open", "--json").data["family"] is None
+    found = {each["name"]: each["fit"] for each in assetctl("list", "--fits", "sd1", "--json").data}
+    assert found == wanted
+    for model in ("sd1", "sd2", "sdxl"):
+        listed = assetctl("list", "--fits", model, "--quiet").out.split()
+        for name in ("ink", "pose", "changed", "short", *(["open"] if model == "sd1" else [])):
+            assert (assetctl("check", model, name).code == 0) == (name in listed), (model, name)
+    told = assetctl("check", "sd1", "odd", "--json").data["findings"]
+    assert "unknown_family" in [each["rule"] for each in told]  # nothing shows it to be of this family: not listed
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_picture_of_another_program_is_made_again(assetctl, home, tmp_path):
     reproduce_all(assetctl, tmp_path, FEW)
 
 
-@pytest.mark.parametrize("every", [pytest.param(4, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [pytest.param(8, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
 def test_every_picture_of_another_program_is_made_again(assetctl, home, tmp_path, every):
     """The tests of sampling hold every setting to its picture; here it is what a picture says that leads there."""
     reproduce_all(assetctl, tmp_path, every=every)

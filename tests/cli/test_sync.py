@@ -327,6 +327,14 @@ def test_a_damaged_lockfile_is_told(assetctl, manifest, damage):
     assert (ended.code, "assetctl lock" in ended.err) == (2, True)
 
 
+@pytest.mark.parametrize("command", ["lock", "sync"])
+def test_another_programs_lockfile_is_left_as_it_is(assetctl, manifest, command):
+    path = manifest.with_suffix(".lock")
+    path.write_text(theirs := 'version = 1\nrequires-python = ">=3.11"\n\n[[package]]\nname = "x"\n')
+    ended = assetctl(command)
+    assert (ended.code, "another name" in ended.err, path.read_text()) == (2, True, theirs)
+
+
 def test_a_lockfile_can_not_write_outside_of_the_store(assetctl, home, manifest):
     assetctl("lock")
     path = manifest.with_suffix(".lock")

@@ -74,7 +74,7 @@ def test_few_steps_are_enough_for_every_sampler(flavour: str):
 
 
 @pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
-@pytest.mark.parametrize("every", [pytest.param(4, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [pytest.param(8, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
 def test_few_steps_are_enough_for_every_sampler_and_schedule(flavour: str, every: int):
     few_steps(flavour, [each.name for each in listing().schedules if each.name not in FEW][::every])
 

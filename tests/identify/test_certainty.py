@@ -410,6 +410,31 @@ def test_no_mixture_of_two_families_loras_is_certain():
     assert wrong == []
 
 
+#: Networks, and a part of another beside a part of which they were certain: the stream is of another width in it, a
+#: level of the UNet is, or blocks are of another build, where no sign looked.
+BESIDE = [
+    ("HunyuanVideoTransformer3DModel i2v", r"token_refiner", "CosmosTransformer3DModel 2b", r"\.ff\.net\.0"),
+    ("HunyuanVideoTransformer3DModel i2v", r"token_refiner", "SD3Transformer2DModel medium", r"\.ff_context\."),
+    ("ChromaTransformer2DModel", r"distilled_guidance", "SD3Transformer2DModel medium", r"attn\.to_q"),
+    ("ChromaTransformer2DModel", r"distilled_guidance", "CosmosTransformer3DModel 2b", r"\.ff\.net\.2"),
+    ("Krea2Transformer2DModel", r"to_gate", "PixArtTransformer2DModel sigma", r"\.ff\."),
+    ("Flux2Transformer2DModel", r"to_qkv_mlp", "FluxTransformer2DModel", r"single_transformer_blocks.*attn\.to_k"),
+    ("SD3Transformer2DModel medium", r"\.attn\.", "PixArtTransformer2DModel sigma", r"\.ff\.net"),
+    ("CosmosTransformer3DModel 2b", r"attn|norm", "SD3Transformer2DModel medium", r"\.ff_context\."),
+    ("UNet2DConditionModel refiner", r"attn2", "UNet2DConditionModel sdxl", r"\.ff\.net"),
+    ("UNetSpatioTemporalConditionModel", r"attn2", "UNet2DConditionModel sdxl", r"blocks\.1\.ff\.net"),
+    ("UNetSpatioTemporalConditionModel", r"attn2", "UNet2DConditionModel sd2 upscaler", r"attn1"),
+]
+
+
+@pytest.mark.parametrize(("name", "part", "other", "foreign"), BESIDE)
+@pytest.mark.parametrize("prefix", ["transformer.", "lora_unet_"])
+def test_what_a_network_has_not_keeps_a_file_from_being_certain_of_it(name, part, other, foreign, prefix):
+    own, theirs = (lora(table()[each], prefix, only=only) for each, only in ((name, part), (other, foreign)))
+    assert identify_header(header(own)).confidence == "certain"
+    assert identify_header(header(own | theirs)).confidence != "certain"
+
+
 @pytest.mark.parametrize(
     "said",
     [

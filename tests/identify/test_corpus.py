@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from assetctl.identify import identify, is_diffusers_folder
+from assetctl.identify import identify
+from assetctl.identify.identification import is_diffusers
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared"
 LABELS = SHARED / "corpus/labels.json"
@@ -59,7 +60,7 @@ def test_lying_metadata_is_kept_as_evidence_and_not_believed(headers):
 
 @pytest.mark.parametrize(("name", "family"), [("sd15", "sd1"), ("sdxl", "sdxl")])
 def test_a_pipeline_folder_without_weights_is_identified_by_its_configuration(name, family):
-    assert is_diffusers_folder(CONFIGS / name)
+    assert is_diffusers(CONFIGS / name)
     found = identify(CONFIGS / name)
     assert (found.kind, found.family, found.format, found.layout) == ("checkpoint", family, "diffusers", "diffusers")
     assert found.confidence == "likely"

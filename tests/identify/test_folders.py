@@ -7,7 +7,8 @@ from headers import write_safetensors
 from identify.diffusers_models import PUBLISHED, family_of
 
 from assetctl.errors import CorruptFileError, RefusedFileError
-from assetctl.identify import identify, identify_folder, is_diffusers_folder
+from assetctl.identify import identify
+from assetctl.identify.identification import is_diffusers
 
 UNET = {"_class_name": "UNet2DConditionModel", "cross_attention_dim": 768, "in_channels": 4}
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
@@ -99,8 +100,8 @@ def test_a_unet_is_what_its_published_configuration_says(tmp_path, name):
 
 def judged_alone(tmp_path, config, kind, family):
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert is_diffusers_folder(tmp_path)
-    found = identify_folder(tmp_path)
+    assert is_diffusers(tmp_path)
+    found = identify(tmp_path)
     assert (found.kind, found.family, found.format) == (kind, family, "diffusers")
 
 
@@ -123,14 +124,14 @@ def test_a_component_is_of_the_kind_that_its_class_names(tmp_path, kind, names):
     for name in names.split():
         said = {"architectures": [name]} if kind.endswith("encoder") else {"_class_name": name}
         (tmp_path / "config.json").write_text(json.dumps(said))
-        assert is_diffusers_folder(tmp_path)
+        assert is_diffusers(tmp_path)
         assert identify(tmp_path).kind == kind, name
 
 
 @pytest.mark.parametrize("name", ["BertForSequenceClassification", "SamModel", "WhisperModel", "MotionAdapter"])
 def test_a_folder_of_another_network_is_none_of_ours(tmp_path, name):
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [name]}))
-    assert not is_diffusers_folder(tmp_path)
+    assert not is_diffusers(tmp_path)
 
 
 def test_a_pipeline_without_a_network_has_no_family(tmp_path):
@@ -140,7 +141,7 @@ def test_a_pipeline_without_a_network_has_no_family(tmp_path):
 
 
 def test_another_folder_is_refused_with_the_command_for_it(tmp_path):
-    assert not is_diffusers_folder(tmp_path)
+    assert not is_diffusers(tmp_path)
     with pytest.raises(RefusedFileError) as caught:
         identify(tmp_path)
     assert "assetctl import" in (caught.value.hint or "")

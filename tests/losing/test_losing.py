@@ -11,8 +11,8 @@ from losing.steps import run_sequence, warm_up
 EACH = 10
 
 #: Where each test's sequences begin: one test is the short form.
-SOME = (pytest.param(first, marks=pytest.mark.slow) for first in range(EACH, 4 * EACH, EACH))
-REST = (pytest.param(first, marks=pytest.mark.long) for first in range(4 * EACH, 8 * EACH, EACH))
+SOME = (pytest.param(first, marks=pytest.mark.slow) for first in range(EACH, 3 * EACH, EACH))
+REST = (pytest.param(first, marks=pytest.mark.long) for first in range(3 * EACH, 8 * EACH, EACH))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")

@@ -138,7 +138,7 @@ def test_mutated_infotexts(count: int):
 
 
 @pytest.mark.parametrize(
-    "count", [200, pytest.param(1000, marks=pytest.mark.slow), pytest.param(4000, marks=pytest.mark.long)]
+    "count", [200, pytest.param(500, marks=pytest.mark.slow), pytest.param(4000, marks=pytest.mark.long)]
 )
 def test_mutated_descriptions(count: int):
     noise = random.Random(4000)
@@ -157,7 +157,7 @@ def test_mutated_descriptions(count: int):
 
 
 @pytest.mark.parametrize(
-    "count", [100, pytest.param(600, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.long)]
+    "count", [100, pytest.param(300, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.long)]
 )
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_mutated_pictures(tmp_path: Path, suffix: str, count: int):

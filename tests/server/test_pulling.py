@@ -7,8 +7,10 @@ import io
 import os
 import signal
 import socket
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from urllib.parse import quote
 
 import headers
@@ -97,6 +99,26 @@ def test_every_kind_of_reference_brings_its_file(server, hub, civitai, tmp_path)
         assert server.get(f"/v1/pull/plan?reference={quote(reference)}").data["here"] == (
             None if "storage" in form else asset["name"]
         ), form
+
+
+def test_what_lets_in_is_shown_by_no_job_and_kept_by_none_that_ended(server, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    reference = f"http://ann:hush-hush@127.0.0.1:{port}/w.safetensors?token=sesame-sesame&id=5"
+    failed = pull(server, reference)
+    begun = server.post("/v1/pull", {"reference": reference})
+    cancelled = server.ask("DELETE", f"/v1/jobs/{begun.data['id']}")
+    server.await_job(begun.data["id"])
+    shown = [*map(str, (failed.error, begun.data, cancelled.data))]
+    shown += [str(server.get(path).data) for path in ("/v1/jobs", "/v1/jobs/1", "/v1/jobs/2")]
+    shown.append(server.get("/jobs").body.decode())
+    assert not [text for text in shown if "hush" in text or "sesame" in text]
+    assert all(f"127.0.0.1:{port}/w.safetensors" in text for text in shown[1:])
+    with closing(sqlite3.connect(tmp_path / "home" / "catalog.db")) as catalog:
+        kept = str(catalog.execute("SELECT * FROM jobs").fetchall())
+    assert "w.safetensors" in kept
+    assert "hush" not in kept
+    assert "sesame" not in kept
 
 
 #: This machine, by names that nobody has to look up and by one that is looked up.

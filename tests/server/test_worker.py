@@ -14,14 +14,15 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import headers
 import painting
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
-from disks import fill, small_disk
+from disks import fill, small_disk, unwritable
 from filelock import FileLock
 from generation import tiny
 from painting import Server, is_alive, paint_here, pictures_of, serving
@@ -315,6 +316,30 @@ def test_a_taken_port_is_told_of(home, capsys):
     assert f"Port {port} of 127.0.0.1 is taken" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("where", "why"), [("read-only", "the disk is read-only"), ("full", "the disk is full"), ("a file", "a file")]
+)
+def test_a_home_that_cannot_be_served_is_told_of_in_a_sentence_and_nothing_is_left(home, tmp_path, capsys, where, why):
+    with ExitStack() as held:
+        if where == "read-only":
+            there = held.enter_context(unwritable(home, tmp_path / "seen"))
+        elif where == "full":
+            disk = held.enter_context(small_disk(tmp_path / "disk", 20 * 2**20))
+            there = Path(shutil.copytree(home, disk / "home", symlinks=True))
+            fill(disk)
+        else:
+            there = tmp_path / "a file"
+            there.write_text("a person's")
+        before = sorted(map(str, there.rglob("server.[!l]*")))
+        code = run(["--home", str(there), "serve", "--port", "0"])
+        said = capsys.readouterr().err
+        assert code == 1, said
+        assert why in said
+        assert len(said.strip().splitlines()) <= 3, said  # what, and what to do
+        assert sorted(map(str, there.rglob("server.[!l]*"))) == before
+    assert run(["serve", "--stop"]) == 0
+
+
 def test_a_server_is_ended_by_a_command_by_ctrl_c_and_by_a_signal(home, capsys):
     assert run(["serve", "--stop"]) == 0
     assert "No server" in capsys.readouterr().out
@@ -564,15 +589,26 @@ def test_a_worker_that_dies_over_pictures_of_a_command_leaves_the_rest_to_the_ne
     assert [each["event"]["picture"] for each in heard if "event" in each] == [1, 2, 3, 4]
 
 
-def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.02, 0.6), steps=2, **options):
-    """Have jobs done while workers or servers are killed at random moments; then see what there is."""
+LORA = headers.lora({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (768, 8)})
+
+
+def kill_at_random(home, kills, whom, jobs, hub, models=("dawn", "dusk"), moments=(0.02, 0.6), steps=2, **options):
+    """Have pictures and pulls done while workers or servers are killed at random moments; then see what there is."""
     chance = random.Random(kills)
+    contents = {
+        f"w{number}": headers.write_safetensors(home.parent / f"w{number}.bin", LORA, {"n": f"{number}"}).read_bytes()
+        for number in range(jobs // 4)
+    }
+    for name, content in contents.items():
+        hub.add(f"cats/{name}", {f"{name}.safetensors": content})
+    hub.throttle = 100_000  # bytes a second: each takes a moment
     server = Server(home, **options)
     said = {"num_images": 2, "steps": steps}
     numbers = [
         server.submit(prompt=f"cat {number % 3}", checkpoint=models[number % len(models)], seed=number * 2, **said)
         for number in range(jobs)
     ]
+    pulls = [server.ask("POST", "/v1/pull", {"reference": f"hf://cats/{name}"})["data"]["id"] for name in contents]
     for _ in range(kills):
         time.sleep(chance.uniform(*moments))
         if whom == "server":
@@ -582,6 +618,7 @@ def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.
             for pid in server.workers():
                 os.kill(pid, signal.SIGKILL)
     ended = [server.await_job(number, seconds=240) for number in numbers]
+    fetched = [server.await_job(number, seconds=240) for number in pulls]
     after = server.await_job(server.submit(prompt="after", checkpoint=models[0], seed=1))
     server.end()
     assert after["status"] == "done"
@@ -594,9 +631,16 @@ def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.
         with Image.open(path) as image:
             image.load()
     done = [job for job in ended if job["status"] == "done"]
+    brought = [job["assets"] for job in fetched if job["status"] == "done"]
     if whom == "server":
-        assert len(done) == jobs
-    assert all(job["status"] == "done" or "twice" in job["error"]["message"] for job in ended)
+        assert (len(done), brought) == (jobs, [[name] for name in contents])
+    assert all(job["status"] == "done" or "twice" in job["error"]["message"] for job in ended + fetched)
+    with Registry.open(home) as registry:
+        there = {asset.name: asset for asset in registry.list(kind="lora") if asset.name.startswith("w")}
+        assert {name for names in brought for name in names} <= there.keys() <= contents.keys()
+        for name, asset in there.items():
+            assert Path(asset.path).read_bytes() == contents[name]
+        assert registry.plan_pruning().strangers == ()
     seeds = sorted(each.settings["seed"] for each in recorded if each.prompt != "after")
     assert len(set(seeds)) == len(seeds)
     assert len(seeds) >= 2 * len(done)
@@ -604,18 +648,18 @@ def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.
 
 
 @pytest.mark.parametrize("whom", ["worker", "server"])
-def test_whatever_is_killed_every_job_is_done_once(home, whom):
-    kill_at_random(home, 4, whom, 8, PAINTER_SECONDS="0.03")
+def test_whatever_is_killed_every_job_is_done_once(home, hub, whom):
+    kill_at_random(home, 4, whom, 8, hub, PAINTER_SECONDS="0.03")
 
 
 @pytest.mark.long
 @pytest.mark.generation
 @pytest.mark.parametrize("whom", ["worker", "server"])
-def test_whatever_is_killed_thirty_times_the_demos_pictures_are_made_once(tmp_path, whom):
+def test_whatever_is_killed_thirty_times_the_demos_pictures_are_made_once(tmp_path, hub, whom):
     with Registry.open(tmp_path / "home") as registry:
         registry.pull_demo()
     models = ("demo-checkpoint",)
-    kill_at_random(tmp_path / "home", 30, whom, 40, models, (0.2, 6), steps=20, painter=False)
+    kill_at_random(tmp_path / "home", 30, whom, 40, hub, models, (0.2, 6), steps=20, painter=False)
 
 
 def ago(**days):

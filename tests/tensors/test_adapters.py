@@ -219,7 +219,7 @@ def wrong_pairs(family: str, spelling: str, share: int = 1) -> dict[tuple[str, s
 
 
 @pytest.mark.parametrize(("family", "spelling"), NETWORKS)
-@pytest.mark.parametrize("share", [pytest.param(2, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("share", [pytest.param(4, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
 def test_every_layout_with_every_change_is_a_lora_whose_modules_are_found(family: str, spelling: str, share: int):
     assert wrong_pairs(family, spelling, share) == {}
 

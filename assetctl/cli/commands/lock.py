@@ -35,7 +35,8 @@ def app(
         for word, names in zip(words, (result.resolved, result.removed), strict=True):
             for name in names:
                 session.out.line(f"{word:>8}  {name}")
-        count, verb = len(result.lock.assets), "would be" if check and result.changed else "are"
+        count = len(result.lock.assets)
+        verb = "would be" if check and result.changed else "is" if count == 1 else "are"
         session.out.line(f"{count} {'asset' if count == 1 else 'assets'} {verb} in {result.path}.")
 
     stale = check and result.changed

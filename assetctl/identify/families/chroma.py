@@ -6,7 +6,7 @@ Its LoRAs change what a FLUX.1 LoRA could change, so only metadata tell them apa
 from __future__ import annotations
 
 from assetctl.identify.features import Family, Sign
-from assetctl.identify.signs import DOUBLE, FEED_FORWARD, NO, SINGLE, UNET, WIDTH, given
+from assetctl.identify.signs import ALL_WIDTHS, DOUBLE, FEED_FORWARD, NO, SINGLE, UNET, WIDTH, given
 
 _GUIDANCE = ("^distilled_guidance_layer.",)
 #: Of FLUX.1, instead of which it has that.
@@ -27,7 +27,7 @@ _SIGNS = (
         "its modulation comes from a guidance network of its own, 5120 wide",
         needs=(_GUIDANCE,),
         lacks=_MODULATION,
-        measures={UNET: NO, _WITHIN: (5120,)},
+        measures={UNET: NO, _WITHIN: (5120,), ALL_WIDTHS: (3072, None)},
     ),
     Sign("likely", "its modulation comes from a guidance network of its own", needs=(_GUIDANCE,), measures={UNET: NO}),
     Sign(
@@ -49,7 +49,8 @@ _SIGNS = (
 #: How its networks' blocks begin.
 _STACKS = (
     "double_blocks.#.img_", "double_blocks.#.txt_", "single_blocks.", "distilled_guidance_layer.", "nerf_blocks.",
-    "transformer_blocks.#.attn.", "transformer_blocks.#.ff", "single_transformer_blocks.",
+    "transformer_blocks.#.attn.", "transformer_blocks.#.ff.net", "transformer_blocks.#.ff_context.net",
+    "single_transformer_blocks.",
 )  # fmt: skip
 
 

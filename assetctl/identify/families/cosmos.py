@@ -45,7 +45,7 @@ _SIGNS = (
 _STACKS = (
     "blocks.#.adaln_modulation_", "blocks.#.cross_attn.", "blocks.#.self_attn.", "blocks.#.mlp.", "blocks.block",
     "llm_adapter.", "control_blocks.", "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.",
-    "transformer_blocks.#.ff.", "transformer_blocks.#.norm",
+    "transformer_blocks.#.ff.net", "transformer_blocks.#.norm",
 )  # fmt: skip
 
 

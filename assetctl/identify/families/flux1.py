@@ -121,8 +121,8 @@ def _variant(features: Features) -> str | None:
 #: How its networks' blocks begin.
 _STACKS = (
     "double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.#.attn.",
-    "transformer_blocks.#.ff", "transformer_blocks.#.norm1", "transformer_blocks.#.qkv_proj",
-    "transformer_blocks.#.out_proj", "transformer_blocks.#.mlp_", "controlnet_",
+    "transformer_blocks.#.ff.net", "transformer_blocks.#.ff_context.net", "transformer_blocks.#.norm1",
+    "transformer_blocks.#.qkv_proj", "transformer_blocks.#.out_proj", "transformer_blocks.#.mlp_", "controlnet_",
 )  # fmt: skip
 
 

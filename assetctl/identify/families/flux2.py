@@ -46,7 +46,8 @@ _SIGNS = (
 #: How its networks' blocks begin.
 _STACKS = (
     "double_blocks.#.img_attn.", "double_blocks.#.txt_attn.", "double_blocks.#.img_mlp.#", "double_blocks.#.txt_mlp.#",
-    "single_blocks.", "single_transformer_blocks.#.attn.", "transformer_blocks.#.attn.", "transformer_blocks.#.ff",
+    "single_blocks.", *(f"single_transformer_blocks.#.attn.{part}" for part in ("to_qkv_mlp_proj.", "to_out.", "norm")),
+    "transformer_blocks.#.attn.", "transformer_blocks.#.ff.linear_", "transformer_blocks.#.ff_context.linear_",
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from assetctl.identify.signs import (
     VOLUMETRIC,
     WIDTH,
     YES,
+    along,
     given,
-    taken,
 )
 
 _OWN = (
@@ -35,15 +35,26 @@ _OTHER = (
 )  # fmt: skip
 _WIDTHS = (3072, 2048)
 
-_INTO = taken(
+_REFINER = "context_embedder.token_refiner.refiner_blocks.#"
+_TAKES = (
     "double_blocks.#.img_attn_qkv", "double_blocks.#.txt_attn_qkv", "double_blocks.#.img_attn_proj",
     "double_blocks.#.txt_attn_proj", "double_blocks.#.img_mlp.fc1", "double_blocks.#.txt_mlp.fc1",
     "double_blocks.#.img_mod.linear", "double_blocks.#.txt_mod.linear", "single_blocks.#.linear1",
-    "single_blocks.#.modulation.linear", "individual_token_refiner.blocks.0.self_attn_qkv",
-    "individual_token_refiner.blocks.0.self_attn.qkv",
-    "token_refiner.refiner_blocks.0.attn.to_q", "token_refiner.refiner_blocks.0.attn.to_k",
-    "transformer_blocks.#.attn.to_q", "transformer_blocks.#.attn.to_k",
+    "single_blocks.#.modulation.linear", "txt_in.individual_token_refiner.blocks.#.self_attn_qkv",
+    "txt_in.individual_token_refiner.blocks.#.self_attn.qkv",
+    *(f"{_REFINER}.{part}" for part in ("attn.to_q", "attn.to_k", "attn.to_v", "ff.net.0.proj")),
+    *(f"transformer_blocks.#.attn.{part}" for which in "qkv" for part in (f"to_{which}", f"add_{which}_proj")),
+    "transformer_blocks.#.ff.net.0.proj", "transformer_blocks.#.ff_context.net.0.proj",
+    "transformer_blocks.#.norm1.linear", "transformer_blocks.#.norm1_context.linear",
+    "single_transformer_blocks.#.proj_mlp", "single_transformer_blocks.#.norm.linear",
+    *(f"single_transformer_blocks.#.attn.to_{part}" for part in "qkv"),
 )  # fmt: skip
+_GIVES = (
+    *(f"double_blocks.#.{side}_{part}" for side in ("img", "txt") for part in ("attn_proj", "mlp.fc2")),
+    *(f"transformer_blocks.#.{part}" for part in ("attn.to_out.0", "attn.to_add_out", "ff.net.2", "ff_context.net.2")),
+    "single_blocks.#.linear2", "single_transformer_blocks.#.proj_out", f"{_REFINER}.ff.net.2",
+)  # fmt: skip
+_INTO = along(_TAKES, _GIVES)
 _OUT = given("double_blocks.#.img_attn_proj", "double_blocks.#.img_attn.proj", "img_in.proj", "single_blocks.#.linear2")
 #: In flat names, and in ComfyUI's, FLUX.1 has the same, in fewer blocks.
 _DOUBLE = (
@@ -75,7 +86,8 @@ _SIGNS = (
 #: How its networks' blocks begin.
 _STACKS = (
     "double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.#.attn.",
-    "transformer_blocks.#.ff", "transformer_blocks.#.norm", "txt_in.", "context_embedder.",
+    "transformer_blocks.#.ff.net", "transformer_blocks.#.ff_context.net", "transformer_blocks.#.norm", "txt_in.",
+    "context_embedder.",
 )  # fmt: skip
 
 

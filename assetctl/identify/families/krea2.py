@@ -33,7 +33,8 @@ _SIGNS = (
 #: How its networks' blocks begin.
 _STACKS = (
     "blocks.#.attn.", "blocks.#.mlp.", "blocks.#.mod.", "blocks.#.prenorm", "blocks.#.postnorm", "txtfusion.",
-    "text_fusion.", "transformer_blocks.#.attn.", "transformer_blocks.#.ff.", "transformer_blocks.#.norm",
+    "text_fusion.", "transformer_blocks.#.attn.", "transformer_blocks.#.norm",
+    *(f"transformer_blocks.#.ff.{part}." for part in ("gate", "up", "down")),
     "transformer_blocks.#.scale_shift_table",
 )  # fmt: skip
 

@@ -34,7 +34,7 @@ _SIGNS = (
 
 #: How its networks' blocks begin.
 _STACKS = (
-    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.",
+    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.net",
     "transformer_blocks.#.audio_", "transformer_blocks.#.video_", "transformer_blocks.#.prompt_",
     "transformer_blocks.#.scale_shift_table", "transformer_blocks.#.norm", "audio_embeddings_connector.",
     "video_embeddings_connector.",

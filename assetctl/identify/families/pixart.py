@@ -37,7 +37,7 @@ _SIGNS = tuple(
 #: How its networks' blocks begin.
 _STACKS = (
     "blocks.#.attn.", "blocks.#.cross_attn.", "blocks.#.mlp.", "blocks.#.scale_shift_table",
-    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.",
+    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.net",
     "transformer_blocks.#.norm", "transformer_blocks.#.scale_shift_table",
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ _SIGNS = (
 #: How its networks' blocks begin.
 _STACKS = (
     "blocks.#.attn.", "blocks.#.cross_attn.", "blocks.#.mlp.", "blocks.#.scale_shift_table",
-    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.",
+    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.conv_",
     "transformer_blocks.#.norm", "transformer_blocks.#.scale_shift_table", "controlnet_",
 )  # fmt: skip
 

@@ -38,7 +38,7 @@ _SIGNS = (
 #: How its networks' blocks begin.
 _STACKS = (
     "joint_blocks.", "context_processor.", "controlnet_", "transformer_blocks.#.attn.", "transformer_blocks.#.attn2.",
-    "transformer_blocks.#.ff", "transformer_blocks.#.norm1",
+    "transformer_blocks.#.ff.net", "transformer_blocks.#.ff_context.net", "transformer_blocks.#.norm1",
 )  # fmt: skip
 
 

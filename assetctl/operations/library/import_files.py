@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from assetctl.catalog import FileHashes, NewAsset
 from assetctl.errors import AssetctlError, UsageError
+from assetctl.files.hashing import HashRun
 from assetctl.operations.library.identify_files import Scan, identified
 from assetctl.operations.library.ingest import asset_name, checked_words, is_as_it_was
 from assetctl.operations.library.previews import kept_pictures, move_pictures
-from assetctl.operations.library.verify import HashRun, folder_hash
+from assetctl.operations.library.verify import folder_hash
 from assetctl.run import Saved, leaving
 from assetctl.types import Origin
 

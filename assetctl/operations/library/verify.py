@@ -1,25 +1,20 @@
-"""Verify: whether every file is still there, and still what it was. Files are hashed in threads."""
+"""Verify: whether every file is still there, and still what it was."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import queue
 import shlex
 import stat
-import threading
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import FileHashes
-from assetctl.errors import AssetctlError, FileError, GenerationError, HashMismatchError, StorageError
+from assetctl.errors import FileError, GenerationError, HashMismatchError, StorageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.operations.workspace import needs_vocabulary
-from assetctl.run import Cancelled, Hashed, leaving
+from assetctl.run import Hashed, leaving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,84 +43,8 @@ def problem_outside(file: AssetFile) -> tuple[tuple[Status, str] | None, int | N
     return None, None if status.st_mtime_ns == file.mtime_ns else status.st_mtime_ns
 
 
-#: How often results are handed over, in seconds: what an interruption may lose.
-INTERVAL = 1.0
-
 #: Bytes of an asset that are hashed where nobody asked for it: they take no time that one would notice.
 AT_ONCE = 64 * 2**20
-
-
-class HashRun:
-    """SHA256 of files, computed by as many threads as there are cores; leaving the block stops them.
-
-    Attributes:
-        failures: Files that could not be read, each with its error.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self.failures: list[tuple[str, AssetctlError]] = []
-        self._run = run
-        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="hash")
-        self._jobs: dict[Future[str], tuple[str, str]] = {}
-        self._done: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        self._total = 0
-
-    def submit(self, task: str, path: str, size: int) -> None:
-        """Start on one more file, which belongs to `task`."""
-        self._total += size
-        job = self._pool.submit(self._hash, task, path, size)
-        self._jobs[job] = task, path
-        job.add_done_callback(self._done.put)
-
-    def batches(self) -> Iterator[list[tuple[str, str]]]:
-        """Path and SHA256 of what is done, once a second, until all is done or someone ends it."""
-        batch: list[tuple[str, str]] = []
-        left, due = len(self._jobs), time.monotonic() + INTERVAL
-        try:
-            with self._run.task("", "hash", self._total):
-                while left:
-                    job = self._next(due)
-                    if job is not None:
-                        left -= 1
-                        self._take(job, batch)
-                    self._run.check()
-                    if time.monotonic() >= due:
-                        if batch:
-                            yield batch
-                        batch, due = [], time.monotonic() + INTERVAL
-        except (KeyboardInterrupt, Cancelled):
-            yield batch
-            raise
-        if batch:
-            yield batch
-
-    def _next(self, due: float) -> Future[str] | None:
-        try:
-            return self._done.get(timeout=max(0.0, due - time.monotonic()))
-        except queue.Empty:
-            return None
-
-    def _take(self, job: Future[str], batch: list[tuple[str, str]]) -> None:
-        task, path = self._jobs[job]
-        try:
-            sha256 = job.result()
-        except AssetctlError as error:
-            self.failures.append((path, error))
-            return
-        batch.append((path, sha256))
-        self._run.tell(Hashed(task=task, path=path, sha256=sha256))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._pool.shutdown(cancel_futures=True)
-
-    def _hash(self, task: str, path: str, size: int) -> str:
-        count = self._run.counter(task, path, size)
-        return str(hash_file(Path(path), frozenset({"sha256"}), on_bytes=count, cancelled=self._stop.is_set).sha256)
 
 
 def folder_hash(folder: str, files: Iterable[AssetFile]) -> str | None:

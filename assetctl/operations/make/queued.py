@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from assetctl.errors import CatalogError
+from assetctl.text import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,7 +157,7 @@ def job_details(
                 steps=now.steps,
                 picture=now.picture,
                 pictures=len(seeds) if isinstance(seeds, list) else 0,
-                request={name: value for name, value in job.request.items() if name not in _INNER},
+                request=_request(job.request),
                 images=[_image(picture, base) for picture in pictures.values() if picture is not None],
                 assets=[names[number] for number in job.pictures if number in names and is_pull],
                 warnings=[
@@ -173,6 +174,14 @@ def job_details(
             )
         )
     return found
+
+
+def _request(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What is wanted, as it may be shown: an address may hold what lets in."""
+    shown = {name: value for name, value in wanted.items() if name not in _INNER}
+    if isinstance(shown.get("reference"), str):
+        shown["reference"] = without_secrets(shown["reference"])
+    return shown
 
 
 def _made(workspace: Workspace, numbers: Sequence[int]) -> dict[int, Generation | None]:

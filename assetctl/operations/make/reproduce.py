@@ -25,13 +25,6 @@ from assetctl.files.disk import see_room_for
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute, clashing
 from assetctl.identify.plugins import family_called
-from assetctl.operations.make.comparison import (
-    IDENTICAL,
-    Comparison,
-    compare_pixels,
-    save_comparison,
-    sheet_format,
-)
 from assetctl.operations.make.from_picture import (
     ANOTHER,
     recipe_of_other_program,
@@ -46,6 +39,13 @@ from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters, read_record
 from assetctl.pictures.image_files import look_at_picture
 from assetctl.pictures.saving import FORMATS
+from assetctl.pictures.sheet import (
+    IDENTICAL,
+    Comparison,
+    compare_pixels,
+    save_comparison,
+    sheet_format,
+)
 from assetctl.request import Output, PlannedUse
 from assetctl.types import AssetUse, Selection
 

@@ -23,7 +23,7 @@ from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.catalog.reading import Reader
     from assetctl.compat.check import Context
@@ -180,7 +180,7 @@ def situation_of(
         tokenizer=None if folder is None else str(folder),
         memory=free_memory(),
         weight_bytes=_weight_bytes(workspace, selection),
-        states=tuple(_states(workspace, selection, purpose)),
+        states=tuple(_states(workspace, selection.assets(), purpose)),
         commercial=commercial,
         facts=facts_of(read, selection) if commercial else (),
     )
@@ -276,12 +276,26 @@ def facts_of(read: Reader, selection: Selection) -> tuple[tuple[str, Facts], ...
     return tuple((path, origin.facts) for path, origin in origins if origin is not None and origin.facts is not None)
 
 
-def _states(workspace: Workspace, selection: Selection, purpose: Purpose) -> Iterator[tuple[str, str]]:
+def briefly(workspace: Workspace, selection: Selection, purpose: Purpose, *, commercial: bool = False) -> Situation:
+    """The same for one of many selections that share a checkpoint: nothing of tokens and memory, or of its file."""
+    read = workspace.catalog.read
+    others = [asset for asset in selection.assets() if asset != selection.checkpoint]
+    return Situation(
+        purpose,
+        partial(unloadable, workspace) if purpose == "generate" else None,
+        tuple((asset.path, fields) for asset in others if (fields := read.set_by_hand(asset))),
+        states=tuple(_states(workspace, others, purpose)),
+        commercial=commercial,
+        facts=facts_of(read, selection) if commercial else (),
+    )
+
+
+def _states(workspace: Workspace, assets: Iterable[Asset], purpose: Purpose) -> Iterator[tuple[str, str]]:
     """Assets whose files were written to since they were registered, or were never hashed; not what is gone.
 
     Where a picture is to be made of them, what was written to is read: its hash tells whether it holds the same.
     """
-    for asset in dict.fromkeys(selection.assets()):
+    for asset in dict.fromkeys(assets):
         files = [file for file in workspace.catalog.read.files(asset) if file.role != "copy"]
         if len(files) == 1 and not _as_large(files[0]):
             continue  # which `missing_file` tells
@@ -349,13 +363,8 @@ def judge(
         return report
     from assetctl.operations.select.fitting import Search  # noqa: PLC0415 - most fits
 
-    read = workspace.catalog.read
-
-    def surrounding(other: Selection) -> Situation:
-        loading = situation.loading
-        return Situation(purpose, loading, commercial=commercial, facts=facts_of(read, other) if commercial else ())
-
-    search = Search(read, selection, opened, surrounding)
+    surrounding = partial(briefly, workspace, purpose=purpose, commercial=commercial)
+    search = Search(workspace.catalog.read, selection, opened, surrounding)
     return replace(report, findings=tuple(map(search.suggested, report.findings)))
 
 

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.catalog.reading import Reader
-    from assetctl.compat.check import Context
-    from assetctl.errors import AssetctlError
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
-    from assetctl.types import Asset, Finding, Purpose, Severity
+    from assetctl.types import Asset, Finding, Purpose
 
     Fitting = tuple[Asset, str]
-    Loading = Callable[[Context], Iterable[tuple[Asset, Severity, AssetctlError]]] | None
+    #: What surrounds a checkpoint with one other asset, for a purpose.
+    Surrounding = Callable[[Selection, Purpose], Situation]
 
 
 def alone(checkpoint: Asset, asset: Asset, settings: Settings = MappingProxyType({})) -> Selection:
@@ -124,7 +123,7 @@ def _ranked(read: Reader, checkpoint: Asset, kind: str, asset: Asset) -> list[As
     """Assets of this kind for this checkpoint, those most like `asset` first: by its name, its words and its tags."""
     sharing = sharing_latents(checkpoint.family)
     candidates = read.fitting(checkpoint, sharing=sharing, strange=strange_lineages(checkpoint), kind=kind, limit=_MOST)
-    found = [fitting for fitting, how in candidates if how != "other lineage"]
+    found = [each for each, how in candidates if how != "other lineage" and not _doubtful(each, how)]
     for word in sorted(_words(asset.name), key=len, reverse=True)[:3]:
         found += read.search(word, kind=kind, family=checkpoint.family, limit=_MOST)
     if checkpoint.base_model is not None:
@@ -150,17 +149,17 @@ def _words(name: str) -> set[str]:
     return {word for word in re.split(r"[\W_\d]+", name.lower()) if len(word) > 2}
 
 
-#: The rules that read headers, and so know more than the catalog.
+#: The rules that look at files, and so know more than the catalog.
 _RULES = frozenset({
-    "coverage", "damaged_lora", "embedding_numbers", "embedding_width", "family", "format", "generate", "method",
-    "unknown_family", "unreadable_file", "vae_channels",
+    "changed_file", "coverage", "damaged_lora", "embedding_numbers", "embedding_width", "family", "format", "generate",
+    "method", "missing_file", "unknown_family", "unreadable_file", "vae_channels",
 })  # fmt: skip
 
 
 def fitting(
     workspace: Workspace,
     name: str,
-    loading: Loading = None,
+    surrounding: Surrounding,
     *,
     tags: Iterable[str] = (),
     in_store: bool | None = None,
@@ -170,8 +169,7 @@ def fitting(
     """What can be used with the checkpoint of this name, best first, each with how well it fits.
 
     What `check` would refuse is left out, and the next ones move up, as far as `looked_at` goes. What is not there
-    to be read stays as the catalog has it; if that is the checkpoint, everything does. `loading` tells what `generate`
-    could not load.
+    to be read stays as the catalog has it; if that is the checkpoint, everything does.
 
     Raises:
         UsageError: It is no checkpoint, or nobody knows its family.
@@ -189,8 +187,9 @@ def fitting(
 
     opened = OpenedCheckpoint(checkpoint)
     if opened.readable:
-        return list(islice((each for each in map(partial(_fit, opened, loading), _in_turn(ask, limit)) if each), limit))
-    return ask(limit)
+        found = map(partial(_fit, opened, surrounding), _in_turn(ask, limit))
+        return list(islice(filter(None, found), limit))
+    return [each for each in ask(limit) if not _doubtful(*each)]
 
 
 def looked_at(limit: int) -> int:
@@ -206,25 +205,30 @@ def _in_turn(ask: Callable[[int | None], list[Fitting]], limit: int | None) -> I
         yield from ask(looked_at(limit))[limit:]
 
 
-def _fit(opened: OpenedCheckpoint, loading: Loading, fitting: Fitting) -> Fitting | None:
+def _fit(opened: OpenedCheckpoint, surrounding: Surrounding, fitting: Fitting) -> Fitting | None:
     """How well a candidate fits by its header, too; `None` where `check` would refuse it. What is gone stays as it is.
 
     With a checkpoint that assetctl can generate with, it must be able to generate with both.
     """
     candidate, how = fitting
     if not Path(candidate.path).exists():
-        return fitting
-    findings = _findings(opened, loading, candidate)
+        return None if _doubtful(*fitting) else fitting
+    findings = _findings(opened, surrounding, candidate)
     if _refused(findings, candidate) is not None:
         return None
-    certain = how != "perhaps" or any(finding.rule == "unknown_family" for finding in findings)
-    return candidate, how if certain else "same latents"
+    proven = how == "perhaps" and candidate.kind == "vae" and all(each.rule != "unknown_family" for each in findings)
+    return candidate, "same latents" if proven else how
 
 
-def _findings(opened: OpenedCheckpoint, loading: Loading, candidate: Asset) -> Sequence[Finding]:
-    family = family_called(opened.asset.family)
-    purpose: Purpose = "any" if family is None or family.driven is None else "generate"
-    return run_rules(alone(opened.asset, candidate), Situation(purpose, loading), opened=opened, only=_RULES).findings
+def _doubtful(asset: Asset, how: str) -> bool:
+    """Whether it is taken for something else, or for nothing, and only a look into its file tells more."""
+    return how == "perhaps" and asset.kind != "vae"
+
+
+def _findings(opened: OpenedCheckpoint, surrounding: Surrounding, candidate: Asset) -> Sequence[Finding]:
+    family, pair = family_called(opened.asset.family), alone(opened.asset, candidate)
+    drawn = family is not None and family.driven is not None and candidate.kind != "controlnet"
+    return run_rules(pair, surrounding(pair, "generate" if drawn else "any"), opened=opened, only=_RULES).findings
 
 
 def _refused(findings: Sequence[Finding], candidate: Asset) -> Finding | None:
@@ -232,7 +236,7 @@ def _refused(findings: Sequence[Finding], candidate: Asset) -> Finding | None:
     return next((each for each in findings if each.severity == "error" and candidate.name in each.assets), None)
 
 
-def misfits(workspace: Workspace, checkpoint: str, names: Iterable[str], loading: Loading = None) -> dict[str, str]:
+def misfits(workspace: Workspace, checkpoint: str, names: Iterable[str], surrounding: Surrounding) -> dict[str, str]:
     """Which of these assets do not go with a checkpoint, by their names, each with the reason that `check` gives.
 
     Raises:
@@ -241,7 +245,7 @@ def misfits(workspace: Workspace, checkpoint: str, names: Iterable[str], loading
     read = workspace.catalog.read
     opened = OpenedCheckpoint(read.find(checkpoint))
     assets = [read.find(name) for name in names]
-    found = {each.name: _refused(_findings(opened, loading, each), each) for each in assets if each.kind in ROLES}
+    found = {each.name: _refused(_findings(opened, surrounding, each), each) for each in assets if each.kind in ROLES}
     return {name: finding.message for name, finding in found.items() if finding is not None}
 
 

@@ -12,7 +12,7 @@ from assetctl.errors import SourceNotFoundError, UsageError
 from assetctl.files.paths import safe_name
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
-from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, misspelt, need_network
+from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, misspelt, need_network, path_at
 from assetctl.text import air, parts_of, without_secrets
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: What is written so is asked of nobody else.
 SCHEMES = ("civitai:",)
 
-_HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "civitai.green"})
+_HOSTS = frozenset({f"{www}civitai.{ending}" for www in ("", "www.") for ending in ("com", "red", "green")})
 _SHORT = re.compile(r"civitai:(?P<model>\d+)(?:@(?P<version>\d+))?", re.ASCII | re.IGNORECASE)
 _BY_HASH = re.compile(r"civitai:by-hash/(?P<hash>[0-9A-F]{8,64})", re.ASCII | re.IGNORECASE)
 #: What follows `civitai:` in an AIR: `MODEL[@VERSION][+FILE][.FORMAT]`.
@@ -122,7 +122,7 @@ class CivitaiSource:
     def accepts(self, reference: str) -> bool:
         """Whether it begins with `civitai:`, is an AIR of anything but the Hub, or an address of Civitai's."""
         if reference.lower().startswith(SCHEMES) or _page_path(reference) is not None:
-            return True
+            return "://" in reference or not Path(reference).exists()
         named = air(reference)
         return named is not None and named.source != "huggingface"
 
@@ -434,12 +434,12 @@ def _page_path(address: str) -> str | None:
 
     On the host that `ASSETCTL_CIVITAI_ENDPOINT` names other things may lie as well: there it must look like a page.
     """
-    if not address.lower().startswith(("https://", "http://")):
-        return None
+    if (known := path_at(address, _HOSTS)) is not None:
+        return known
     parts, own = parts_of(address), parts_of(civitai_endpoint())
     place = parts.netloc.lower().rpartition("@")[2]
-    if place in _HOSTS:
-        return parts.path
+    if parts.scheme not in ("https", "http"):
+        return None
     if not own.netloc or place != own.netloc.lower() or not parts.path.startswith(f"{own.path}/"):
         return None
     path = parts.path.removeprefix(own.path)

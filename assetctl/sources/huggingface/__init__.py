@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError, UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
@@ -32,6 +32,7 @@ from assetctl.sources.base import (
     current_run,
     misspelt,
     need_network,
+    path_at,
 )
 from assetctl.text import air, parts_of
 
@@ -51,11 +52,16 @@ _PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?
 #: A name of dots alone is none: it would be another folder.
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/(?!\.+(?![\w.-]))[\w.-]+)"
 _REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@?]+|(?!\.+(?![^/@?]))[^/@?]+))?"
-_VARIANT = r"(?:\?variant=(?P<variant>[A-Za-z0-9_-]{1,40}))?"
-_HF = re.compile(rf"(?i:hf)://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
+_VARIANT_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_VARIANT = rf"(?:\?variant=(?P<variant>{_VARIANT_WORD.pattern}))?"
+_SCHEME = r"(?i:hf)://(?:models/(?=[^/]+/[^/]))?"
+_HF = re.compile(rf"{_SCHEME}{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
 _BARE = re.compile(rf"{_REPOSITORY}{_REVISION}{_VARIANT}", re.ASCII)
 _HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
-_OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
+_OTHER_TYPES = (
+    "datasets", "spaces", "buckets", "kernels", "collections", "papers", "blog", "docs", "settings", "organizations",
+    "posts", "tasks", "learn", "models", "api", "join", "new",
+)  # fmt: skip
 _OTHER_REPOSITORIES = ("datasets/", "spaces/", "buckets/", "kernels/")
 #: Revisions with a slash that need no encoding.
 _REF = re.compile(r"refs/(?:pr|convert)/[^/@?%]+")
@@ -116,7 +122,7 @@ class HuggingFaceSource:
     def accepts(self, reference: str) -> bool:
         """Whether it starts with `hf://`, is a page or an AIR of the Hub, or is `ORG/REPO` and no file is there."""
         if reference.lower().startswith(SCHEMES) or _is_page(reference):
-            return True
+            return "://" in reference or not Path(reference).exists()
         named = air(reference)
         if named is not None:
             return named.source == self.name
@@ -304,7 +310,9 @@ def _parse_air(written: str, named: Air) -> HubReference:
     if named.source != "huggingface" or not _BARE.fullmatch(repo) or repo.startswith(_OTHER_REPOSITORIES):
         raise UsageError(f"{misspelt(written)!r} does not name a model repository on the Hub.", _FORM_HINT)
     _see_revision(written, revision or None)
-    return HubReference(repo, revision or None, path.strip("/") or None)
+    variant = parse_qs(named.query).get("variant", [""])[-1]
+    is_whole = not path and _VARIANT_WORD.fullmatch(variant)
+    return HubReference(repo, revision or None, path.strip("/") or None, variant if is_whole else None)
 
 
 def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
@@ -418,11 +426,11 @@ def _page_path(address: str) -> str | None:
 
     On the host of a mirror other things may lie as well: there it must look like the page of a model.
     """
-    if not address.startswith(("https://", "http://")):
-        return None
+    if (known := path_at(address, _HOSTS)) is not None:
+        return known
     parts, own = parts_of(address), parts_of(os.environ.get("HF_ENDPOINT", "").rstrip("/"))
-    if parts.netloc.lower() in _HOSTS:
-        return parts.path
+    if parts.scheme not in ("https", "http"):
+        return None
     if not own.netloc or parts.netloc.lower() != own.netloc.lower() or not parts.path.startswith(f"{own.path}/"):
         return None
     path = parts.path.removeprefix(own.path)
@@ -433,17 +441,18 @@ def _page_path(address: str) -> str | None:
 def _parse_page(address: str) -> HubReference:
     """Read the address of a repository, a folder or a file as the browser shows it."""
     parts = [unquote(part) for part in (_page_path(address) or "").split("/") if part]
-    repo = "/".join(parts[:2])
+    repo = "/".join(parts[:2]).removesuffix(".git")
     if len(parts) < 2 or parts[0] in _OTHER_TYPES or not _BARE.fullmatch(repo):
         raise UsageError(f"{address} is not the page of a model.", _FORM_HINT)
+    shown = parse_qs(parts_of(address).query).get("show_file_info", [None])[-1]  # the page tells of this file
     if len(parts) == 2:
-        return HubReference(repo)
-    if parts[2] not in ("blob", "resolve", "raw", "tree") or len(parts) == 3:
+        return HubReference(repo, path=shown)
+    if parts[2] not in ("blob", "resolve", "raw", "tree", "commit") or len(parts) == 3:
         raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
     end = 6 if parts[3] == "refs" else 4
     revision = "/".join(parts[3:end])
     _see_revision(address, revision)
-    return HubReference(repo, revision, "/".join(parts[end:]) or None)
+    return HubReference(repo, revision, shown or "/".join(parts[end:]) or None)
 
 
 def _see_revision(written: str, revision: str | None) -> None:
