@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -34,10 +33,9 @@ _COMMA = re.compile(r" ?, ?")
 _PREFIX = re.compile(r"(?<!\w)embedding:\s*+", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!\w)embedding:\s*+([^\s,:;()\[\]<>|]++)", re.IGNORECASE)
 
-#: Where ComfyUI takes what follows for one; the name; and what files of embeddings may end in.
+#: Where ComfyUI itself takes what follows for one, and the name; and what files of embeddings may end in.
 _CALL = "embedding:"
-_CALLED = re.compile(rf"(?:\A|(?<=[ \n])){_CALL}")
-_NAME = re.compile(rf"{_CALL}\s*+(\S++)")
+_CALLED = re.compile(rf"(?:\A|(?<=[ \n])){_CALL}\s*+(\S*+)")
 _SUFFIX = re.compile(r"\.(?:safetensors|pt|bin)\Z")
 
 #: Where a word begins; and how many names are looked for one by one.
@@ -84,17 +82,14 @@ def split_at_named(text: str, tokens: Iterable[str]) -> list[tuple[str, str | No
         As `split_at_tokens` does. What names an embedding that is none of these is a piece of its own: `is_unknown`.
     """
     known = {_as_named(token): token for token in tokens if token}
-    starts = [each.start() for each in _CALLED.finditer(text)]
-    pieces: list[tuple[str, str | None]] = [(text[: starts[0]] if starts else text, None)]
-    for start, end in pairwise([*starts, len(text)]):
-        called = text[start:end]
-        found = _NAME.match(called)
-        name = "" if found is None else found[1]
-        at, token = (len(called) if found is None else found.end()), known.get(_as_named(name))
-        if token is None:
-            bare = name.rstrip(",")
-            at, token = at - len(name) + len(bare), known.get(_as_named(bare))
-        pieces += [(called[:at], token), (called[at:], None)]
+    pieces: list[tuple[str, str | None]] = []
+    start = 0
+    for called in _CALLED.finditer(text):
+        name = called[1] if _as_named(called[1]) in known else called[1].rstrip(",")
+        end = called.start(1) + len(name)
+        pieces += [(text[start : called.start()], None), (text[called.start() : end], known.get(_as_named(name)))]
+        start = end
+    pieces.append((text[start:], None))
     return [piece for piece in pieces if piece[0]]
 
 
@@ -153,6 +148,16 @@ def embeddings_named(text: str) -> list[str]:
 def without_named(text: str) -> str:
     """A text without what `embeddings_named` finds in it."""
     return _NAMED.sub(" ", text)
+
+
+def embeddings_called(text: str) -> list[str]:
+    """The names in a text that ComfyUI itself takes for those of embeddings, as `split_at_named` does."""
+    return [name for called in _CALLED.finditer(text) if (name := called[1].rstrip(","))]
+
+
+def without_called(text: str) -> str:
+    """A text without what `embeddings_called` finds in it, and no other word named as one."""
+    return _PREFIX.sub(" ", _CALLED.sub(" ", text))
 
 
 def words_present(prompt: ParsedPrompt | str, words: Iterable[str]) -> set[str]:

@@ -36,8 +36,13 @@ def reading(text: str, flavour: str, told: Told | None = None) -> ParsedPrompt:
     """A prompt, taken apart as a flavour reads it: its segments are ComfyUI's there, and A1111's elsewhere."""
     parsed = parse_prompt(text)
     if flavour == "comfyui":
-        return replace(parsed, segments=tuple(parse_comfyui(without_tags(text))))
+        return replace(parsed, segments=tuple(segments_of(text, flavour)))
     return replace(parsed, stretches=tuple(_stretches(text, told or Told()))) if flavour == "a1111" else parsed
+
+
+def segments_of(text: str, flavour: str) -> Sequence[tuple[str, float]]:
+    """The segments of a prompt as a flavour reads it, without tags of LoRAs; `reading` tells more, and takes longer."""
+    return parse_comfyui(without_tags(text)) if flavour == "comfyui" else parse_prompt(text).segments
 
 
 #: Steps by which a prompt's texts are looked at: as many as there are usually.
