@@ -245,10 +245,7 @@ def model_index(family: str) -> Config:
     build = build_of(family)
     index: Config = {part: [COMPONENTS[part][0], COMPONENTS[part][1][0]] for part in build.parts}
     index |= {"_class_name": build.pipeline, "scheduler": ["diffusers", build.scheduler]}
-    index |= {"feature_extractor": [None, None], "image_encoder": [None, None]}
-    if build.told.zeros_for_nothing:
-        return index | {"force_zeros_for_empty_prompt": True}
-    return index | {"safety_checker": [None, None], "requires_safety_checker": False}
+    return index | {"feature_extractor": [None, None], "image_encoder": [None, None], **build.index}
 
 
 def files_of(folder: Path) -> list[Path]:

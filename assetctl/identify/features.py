@@ -274,6 +274,7 @@ class Driven:
         mistaken: Tensors of other families' text encoders: beside one, diffusers reads its own as that family's.
         clip_skip: Whether an earlier layer of its text encoder may be asked for.
         usual: Settings that differ from those of other families where nobody names any.
+        obeys: Options that not every family obeys, by their names.
     """
 
     native_size: int
@@ -281,6 +282,7 @@ class Driven:
     mistaken: tuple[str, ...] = ()
     clip_skip: bool = False
     usual: Mapping[str, Any] = field(default_factory=dict)
+    obeys: tuple[str, ...] = ()
 
 
 #: How a prompt that is longer than CLIP reads at a time is met: cut into chunks that are all read, or cut off.

@@ -33,8 +33,10 @@ _COMMA = re.compile(r" ?, ?")
 _PREFIX = re.compile(r"(?<!\w)embedding:\s*+", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!\w)embedding:\s*+([^\s,:;()\[\]<>|]++)", re.IGNORECASE)
 
-#: Where such a name ends, as `_NAMED` has it.
-_END = re.compile(r"[.!?]*+(?:[\s,:;()\[\]<>|]|\Z)")
+#: Where ComfyUI itself takes what follows for one, and the name; and what files of embeddings may end in.
+_CALL = "embedding:"
+_CALLED = re.compile(rf"(?:\A|(?<=[ \n])){_CALL}\s*+(\S*+)")
+_SUFFIX = re.compile(r"\.(?:safetensors|pt|bin)\Z")
 
 #: Where a word begins; and how many names are looked for one by one.
 _WORD = re.compile(r"(?<!\w)\w")
@@ -71,25 +73,34 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
 
 
 def split_at_named(text: str, tokens: Iterable[str]) -> list[tuple[str, str | None]]:
-    """Cut `text` where it names embeddings as ComfyUI has them named: `embedding:NAME`, and no word by itself.
+    """Cut `text` where it names embeddings as ComfyUI has them named: by `embedding:NAME`, and no word by itself.
+
+    That stands at the beginning, or behind a blank or a line's end; anywhere else it is words. A name goes on to the
+    next blank. Commas at its end are words, unless the name has them.
 
     Returns:
-        As `split_at_tokens` does.
+        As `split_at_tokens` does. What names an embedding that is none of these is a piece of its own: `is_unknown`.
     """
-    said = _folded(text).replace("\\", "/")
-    known = {_folded(token).replace("\\", "/"): token for token in tokens if token}
-    lengths = sorted({len(name) for name in known}, reverse=True)
+    known = {_as_named(token): token for token in tokens if token}
     pieces: list[tuple[str, str | None]] = []
     start = 0
-    for prefix in _PREFIX.finditer(said) if known else ():
-        at = prefix.end()
-        ends = (at + length for length in lengths if said[at : at + length] in known)
-        end = next((end for end in ends if _END.match(said, end)), None)
-        if end is not None:
-            pieces += [(text[start : prefix.start()], None), (text[prefix.start() : end], known[said[at:end]])]
-            start = end
+    for called in _CALLED.finditer(text):
+        name = called[1] if _as_named(called[1]) in known else called[1].rstrip(",")
+        end = called.start(1) + len(name)
+        pieces += [(text[start : called.start()], None), (text[called.start() : end], known.get(_as_named(name)))]
+        start = end
     pieces.append((text[start:], None))
     return [piece for piece in pieces if piece[0]]
+
+
+def is_unknown(piece: str, token: str | None) -> bool:
+    """Whether a piece of `split_at_named` names an embedding that there is not."""
+    return token is None and piece.startswith(_CALL)
+
+
+def _as_named(name: str) -> str:
+    """A name of an embedding without regard to case, separator and suffix."""
+    return _SUFFIX.sub("", _folded(name).replace("\\", "/"))
 
 
 def _folded(text: str) -> str:
@@ -137,6 +148,16 @@ def embeddings_named(text: str) -> list[str]:
 def without_named(text: str) -> str:
     """A text without what `embeddings_named` finds in it."""
     return _NAMED.sub(" ", text)
+
+
+def embeddings_called(text: str) -> list[str]:
+    """The names in a text that ComfyUI itself takes for those of embeddings, as `split_at_named` does."""
+    return [name for called in _CALLED.finditer(text) if (name := called[1].rstrip(","))]
+
+
+def without_called(text: str) -> str:
+    """A text without what `embeddings_called` finds in it, and no other word named as one."""
+    return _PREFIX.sub(" ", _CALLED.sub(" ", text))
 
 
 def words_present(prompt: ParsedPrompt | str, words: Iterable[str]) -> set[str]:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_named, split_at_tokens
+from assetctl.prompt.chunks import (
+    CHUNK_LENGTH,
+    Chunk,
+    Token,
+    is_unknown,
+    number_vectors,
+    split_at_named,
+    split_at_tokens,
+)
 from assetctl.prompt.syntax import ROUND, Stretch, bare, changes_too_often, parse_prompt, without_tags
 
 if TYPE_CHECKING:
@@ -28,8 +36,13 @@ def reading(text: str, flavour: str, told: Told | None = None) -> ParsedPrompt:
     """A prompt, taken apart as a flavour reads it: its segments are ComfyUI's there, and A1111's elsewhere."""
     parsed = parse_prompt(text)
     if flavour == "comfyui":
-        return replace(parsed, segments=tuple(parse_comfyui(without_tags(text))))
+        return replace(parsed, segments=tuple(segments_of(text, flavour)))
     return replace(parsed, stretches=tuple(_stretches(text, told or Told()))) if flavour == "a1111" else parsed
+
+
+def segments_of(text: str, flavour: str) -> Sequence[tuple[str, float]]:
+    """The segments of a prompt as a flavour reads it, without tags of LoRAs; `reading` tells more, and takes longer."""
+    return parse_comfyui(without_tags(text)) if flavour == "comfyui" else parse_prompt(text).segments
 
 
 #: Steps by which a prompt's texts are looked at: as many as there are usually.
@@ -203,6 +216,8 @@ def cut_comfyui(
     chunks = [Chunk()]
     for segment, weight in parse_comfyui(text):
         for piece, name in split_at_named(segment, embeddings):
+            if is_unknown(piece, name):  # ComfyUI leaves it out
+                continue
             numbers = () if name is None else embeddings[name]
             texts = [piece, *[""] * (len(numbers) - 1)]
             group = list(tokenize(piece)) if name is None else list(map(Token, numbers, texts))

@@ -78,9 +78,13 @@ def test_comfyui_has_embeddings_named(assetctl, library, planned):
     found, findings = planned("a bad cat", *comfyui)
     (told,) = [each for each in findings if each["rule"] == "embedding_not_selected"]
     assert (found, told["severity"], "embedding:bad" in told["hint"]) == ({}, "info", True)
-    assert planned("a bad cat, embedding:bad", *comfyui)[0] == {"bad": "bad"}
+    for words in ("(embedding:bad, x:1.2)", "\nembedding:BAD.safetensors,"):
+        assert list(planned(f"a bad cat, {words}", *comfyui)[0]) == ["bad"], words
+    found, findings = planned("a,embedding:bad [embedding:bad] embedding:bad,b", *comfyui)
+    told = [each["severity"] for each in findings if each["rule"] == "embedding_not_selected"]
+    assert (found, sorted(told)) == ({}, ["info", "warning"])  # words, and a name that none has
     chosen = ("--embedding", "bad", *comfyui)
-    for prompt, lost in (("a bad cat", True), ("a cat, embedding:bad", False)):
+    for prompt, lost in (("a bad cat", True), ("[embedding:bad]", True), ("a cat, embedding:bad", False)):
         rules = [each["rule"] for each in planned(prompt, *chosen)[1]]
         assert ("embedding_in_prompt" in rules) == lost, prompt
     read = assetctl("prompt", "a bad cat, embedding:bad", *DREAM, *comfyui, "--json").data

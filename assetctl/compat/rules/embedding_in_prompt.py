@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule, audible, flavour_of, prompts_of
 from assetctl.prompt import words_present
-from assetctl.prompt.flavours import split_at_embeddings
+from assetctl.prompt.flavours import segments_of, split_at_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,8 @@ def check(context: Context) -> Iterator[Finding]:
         return
     tokens = {asset: asset.token for asset in context.embeddings}
     flavour = flavour_of(selection)
-    texts = [text for prompt in prompts for text, _ in prompt.segments]
+    said = [each for prompt in prompts_of(selection) for each in segments_of(prompt, flavour)]
+    texts = [text for text, weight in said if weight != 0]
     pieces = [piece for text in texts for piece in split_at_embeddings(text, tokens.values(), flavour)]
     used = {token.lower() for _, token in pieces if token is not None}
     without = {asset: token for asset, token in tokens.items() if token.lower() not in used}
@@ -37,7 +38,7 @@ def check(context: Context) -> Iterator[Finding]:
     for asset, token in without.items():
         if flavour == "comfyui":
             message = f"{asset.name} has no effect: neither prompt says embedding:{token}, as ComfyUI has it named."
-            hint = f"Write embedding:{token} into the prompt or the negative prompt."
+            hint = f"Write embedding:{token} into the prompt or the negative prompt, with a blank before and behind it."
             yield RULE.finding("warning", message, hint, asset)
             continue
         if token in in_pieces:

@@ -36,8 +36,8 @@ _NEEDS = {
     "resize_seed_height": ("resize_seed_width",),
 }
 
-#: What a model with two text encoders is told alone.
-_OF_SDXL = ("prompt_l", "negative_l", "sizes", "negative_sizes")
+#: What a family obeys that says so, as SDXL does.
+_OF_SOME = ("prompt_l", "negative_l", "sizes", "negative_sizes")
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -78,9 +78,9 @@ def _of_sampler(settings: Settings) -> Iterator[Finding]:
 def _of_family(context: Context) -> Iterator[Finding]:
     checkpoint = context.selection.checkpoint
     family = None if checkpoint is None else family_called(checkpoint.family)
-    if checkpoint is None or family is None or family.driven is None or len(family.driven.text_encoders) > 1:
+    if checkpoint is None or family is None or family.driven is None:
         return
-    for name in _OF_SDXL:
-        if _asked(context.selection.settings, name):
+    for name in _OF_SOME:
+        if name not in family.driven.obeys and _asked(context.selection.settings, name):
             message = f"{option(name).called} does nothing: {checkpoint.name} is of family {family.name}."
             yield RULE.finding("warning", message, "Leave it out: SDXL alone is told such things.", checkpoint)

@@ -8,12 +8,16 @@ what is loaded, both read it. What a family's files look like, and what may be a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.identify.plugins import driven_families
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: What a channel of latents adds to red, green and blue.
 Colour = tuple[float, float, float]
@@ -65,6 +69,7 @@ class Build:
         told: How it is told what to paint.
         heads: Heads of attention at each level of its UNet; `None` for heads of width 64.
         spacing: How its scheduler spaces its steps, where not as by default.
+        index: What diffusers' `model_index.json` has for it besides its parts.
     """
 
     pipeline: str
@@ -74,6 +79,7 @@ class Build:
     told: Told
     heads: int | None = None
     spacing: str | None = None
+    index: Mapping[str, object] = field(default_factory=dict)
 
 
 def build_of(family: str) -> Build:

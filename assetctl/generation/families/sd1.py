@@ -18,6 +18,9 @@ LATENTS = Latents(
     ),
 )
 
+#: Without what judges a picture once it is made.
+INDEX = {"safety_checker": [None, None], "requires_safety_checker": False}
+
 BUILD = Build(
     "StableDiffusionPipeline",
     ("unet", "vae", "text_encoder", "tokenizer"),
@@ -25,4 +28,5 @@ BUILD = Build(
     LATENTS,
     Told(),
     heads=8,
+    index=INDEX,
 )

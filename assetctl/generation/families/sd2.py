@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assetctl.generation.families import Build, Told
-from assetctl.generation.families.sd1 import LATENTS
+from assetctl.generation.families.sd1 import INDEX, LATENTS
 
 BUILD = Build(
     "StableDiffusionPipeline",
@@ -12,4 +12,5 @@ BUILD = Build(
     LATENTS,
     # trained with the last but one layer, which is the last that is used of its files
     Told(missing_layers=1),
+    index=INDEX,
 )

@@ -26,4 +26,5 @@ BUILD = Build(
     LATENTS,
     Told(sizes=True, zeros_for_nothing=True),
     spacing="leading",
+    index={"force_zeros_for_empty_prompt": True},
 )

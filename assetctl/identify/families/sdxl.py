@@ -114,5 +114,6 @@ FAMILY = Family(
             "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",
             "cond_stage_model.model.token_embedding.weight",
         ),
+        obeys=("prompt_l", "negative_l", "sizes", "negative_sizes"),
     ),
 )

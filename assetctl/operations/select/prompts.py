@@ -22,17 +22,19 @@ from assetctl.files.safetensors import read_header
 from assetctl.identify.plugins import families
 from assetctl.operations.workspace import reads_with_clip, tokenizer_folder
 from assetctl.options import option
-from assetctl.prompt import parse_prompt, split_at_tokens
+from assetctl.prompt import split_at_tokens
 from assetctl.prompt.chunks import (
     CHUNK_LENGTH,
     MERGES,
     VOCABULARY,
     count_vectors,
+    embeddings_called,
     embeddings_named,
     load_tokenizer,
+    without_called,
     without_named,
 )
-from assetctl.prompt.flavours import chunks_of, split_at_embeddings
+from assetctl.prompt.flavours import chunks_of, segments_of, split_at_embeddings
 from assetctl.prompt.flavours import reading as parsed_as
 from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, unread
 from assetctl.request import refuse_length
@@ -266,7 +268,7 @@ def with_embeddings(read: Reader, selection: Selection, *, take: bool = True) ->
 
     A word stands for the one embedding that goes by it and fits the checkpoint: by its file's name, or else by its
     token. It is a whole word in any case, and the longest where several match. Where several go by it, none is taken.
-    In the flavour of ComfyUI, `embedding:` has to stand before it.
+    In the flavour of ComfyUI, `embedding:` has to stand before it, and a blank before that.
 
     Args:
         read: The catalog.
@@ -284,7 +286,7 @@ def with_embeddings(read: Reader, selection: Selection, *, take: bool = True) ->
     there = [asset for asset in read.assets(kind="embedding") if asset.id not in {each.id for each in chosen}]
     flavour = str(selection.settings.get("flavour") or option("flavour").usual)
     search = _Words(read, selection, [asset for asset in there if _is_said(asset, said)], take, flavour)
-    texts = {where: _words_of(prompt) for where, prompt in prompts.items() if prompt}
+    texts = {where: _words_of(prompt, flavour) for where, prompt in prompts.items() if prompt}
     for where, parts in texts.items():
         for text in parts:
             search.look(text, where)
@@ -293,9 +295,9 @@ def with_embeddings(read: Reader, selection: Selection, *, take: bool = True) ->
     return replace(selection, uses=(*uses, *found), mentions=tuple(dict.fromkeys(search.mentions)))
 
 
-def _words_of(prompt: str) -> list[str]:
+def _words_of(prompt: str, flavour: str) -> list[str]:
     """The parts of a prompt that are words: BREAK is none."""
-    return [text for text, weight in parse_prompt(prompt).segments if text != BREAK or weight >= 0]
+    return [text for text, weight in segments_of(prompt, flavour) if text != BREAK or weight >= 0]
 
 
 def _names_of(asset: Asset) -> tuple[str, ...]:
@@ -329,9 +331,13 @@ def _called(use: AssetUse, said: str, texts: Iterable[list[str]], flavour: str) 
     words = (asset.token, *_names_of(asset))
     pieces = {word: (piece for text in parts for piece in split_at_embeddings(text, [word], flavour)) for word in words}
     there = [word for word in words if any(token for _, token in pieces[word])]
-    named = [name for text in parts for name in embeddings_named(text)]
+    named = [name for text in parts for name in _named(text, flavour)]
     there += [name for name in named if without_suffix(model_path(name)[-1]).casefold() in map(str.casefold, words)]
     return replace(use, asset=_going_by(asset, there[0])) if there else use
+
+
+def _named(text: str, flavour: str) -> list[str]:
+    return (embeddings_called if flavour == "comfyui" else embeddings_named)(text)
 
 
 class _Words:
@@ -365,9 +371,10 @@ class _Words:
 
     def look(self, text: str, where: str) -> None:
         """Look through a part of a prompt."""
-        for name in embeddings_named(text):
+        for name in _named(text, self._flavour):
             self._look_up(name, where)
-        for piece, word in split_at_tokens(without_named(text), [*self._own, *self._by_word]):
+        bare = (without_called if self._flavour == "comfyui" else without_named)(text)
+        for piece, word in split_at_tokens(bare, [*self._own, *self._by_word]):
             if word is None:
                 for each, other in split_at_tokens(piece, self._unfit):
                     if other is not None:
@@ -397,7 +404,8 @@ class _Words:
         if not assets:
             why, hint = "names no embedding of the catalog", "`assetctl list --kind embedding` shows all."
         elif self._flavour == "comfyui" and not explicit:
-            why, hint = "is read as words: ComfyUI has embeddings named", f"Write embedding:{word} if you mean it."
+            why = "is read as words: ComfyUI has embeddings named"
+            hint = f"Write embedding:{word}, with a blank before and behind it, if you mean it."
         elif refusal is not None:
             why, hint = f"is not taken for an embedding: {refusal.message.rstrip('.')}", refusal.hint
         elif len(assets) > 1:
