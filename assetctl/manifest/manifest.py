@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.errors import UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.manifest.tables import Document, shown_key
-from assetctl.options import checked, parse_sides, together
+from assetctl.options import WEIGHTS, checked, parse_sides, together
 from assetctl.request import Request, Use
 from assetctl.text import air, escaped, visible
 from assetctl.types import KINDS, LONGEST_NAME, can_be_name
@@ -177,6 +177,12 @@ def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
     weight = document.get((*where, "default_weight"), of, float, 1.0) if "default_weight" in of else None
     words = document.words((*where, "trigger_words"), of) if "trigger_words" in of else None
     tags = document.words((*where, "tags"), of)
+    if weight is not None and not WEIGHTS[0] <= weight <= WEIGHTS[1]:
+        document.fail((*where, "default_weight"), f"is {weight:g}", f"A weight is {WEIGHTS[0]:g} to {WEIGHTS[1]:g}.")
+    for key, labels in (("trigger_words", words or ()), ("tags", tags)):
+        odd = next((each for each in labels if not each.isprintable()), None)
+        if odd is not None:
+            document.fail((*where, key), f"has {shown_key(odd)!r}", "Use words without odd blanks.")
     return Wanted(name, source, sha256, trigger_words=words, tags=tags, default_weight=weight, **texts)
 
 

@@ -108,6 +108,11 @@ def source_called(name: str, settings: Settings) -> Source:
     raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
 
 
+def is_source(name: str, settings: Settings) -> bool:
+    """Whether there is a source of this name, which can be asked again; an upload came from none."""
+    return any(make(settings).name == name for make in _sources())
+
+
 def departure(wanted: str, said: Resolution, settings: Settings) -> str | None:
     """Which part of what somebody says a reference was resolved to does not follow from it; `None` if all does."""
     try:

@@ -195,6 +195,53 @@ def test_prune_spares_what_could_not_be_had_again(assetctl, home, tmp_path, mani
     assert assetctl("sync", "--prune", "--check").code == 0
 
 
+def test_prune_spares_what_lies_on_a_disk_that_is_not_mounted(assetctl, home, tmp_path, manifest):
+    loras = home / "models" / "loras"
+    assetctl("import", "--move", write_lora(tmp_path / "only-copy.safetensors", seed=5))
+    loras.rename(tmp_path / "unmounted")
+    manifest.write_text("")
+    assert actions(assetctl("sync", "--prune", "--json")) == {"only-copy": "spare"}
+    (tmp_path / "unmounted").rename(loras)
+    assert assetctl("verify", "only-copy").code == 0
+
+
+@pytest.mark.parametrize("label", ['base_model = "sd 1.5"', 'trigger_words = ["cat", "dog", "cat"]', 'notes = ""'])
+def test_labels_as_the_catalog_keeps_them_are_in_sync(assetctl, manifest, label):
+    manifest.write_text(f'[assets.token]\nsource = "./mine.safetensors"\n{label}\n')
+    assert assetctl("sync").code == 0
+    assert assetctl("sync", "--check").code == 0
+
+
+def test_a_file_of_the_store_that_was_written_to_is_not_fetched_from_itself(assetctl, home, tmp_path, manifest):
+    assetctl("import", "--move", write_lora(tmp_path / "only-copy.safetensors", seed=5))
+    stored = home / "models" / "loras" / "only-copy.safetensors"
+    assetctl("export", "only-copy", "--out", manifest, "--force")
+    assert assetctl("sync", "--allow-outside").code == 0
+    before = assetctl("inspect", "only-copy", "--json").data["sha256"]
+    other = write_lora(tmp_path / "other.safetensors", seed=6).read_bytes()
+    stored.write_bytes(other)
+    for _ in range(2):
+        ended = assetctl("sync", "--allow-outside", "--json")
+        assert (ended.code, ended.error["code"]) == (5, "hash_mismatch")
+    assert assetctl("list", "--json").data[0]["sha256"] == before
+    assert stored.read_bytes() == other
+
+
+def test_what_cannot_be_resolved_again_stays_locked(assetctl, manifest, hub):
+    assert assetctl("lock").code == 0
+    path = manifest.with_suffix(".lock")
+    pinned = next(each for each in tomllib.loads(path.read_text())["assets"] if each["name"] == "whiskers")
+    text = manifest.read_text()
+    manifest.write_text(text.replace("whiskers.safetensors", "wiskers.safetensors").replace("mine.", "more."))
+    assert assetctl("sync").code != 0
+    locked = {each["name"]: each for each in tomllib.loads(path.read_text())["assets"]}
+    assert locked.keys() == {"whiskers", "pony-patches", "token"}
+    assert locked["whiskers"] == pinned
+    assert assetctl("sync", "--locked").code == 1
+    manifest.write_text(text)
+    assert assetctl("lock", "--json").data["resolved"] == ["token"]
+
+
 def test_locked_fails_where_the_lockfile_is_out_of_date_and_frozen_does_not_look(assetctl, manifest):
     assert assetctl("lock").code == 0
     manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./more.safetensors"\n')
@@ -296,6 +343,8 @@ def test_offline_can_be_asked_for_once(assetctl, manifest, hub, civitai):
         ("\nassets = 3\n", 2, "assets is not"),
         ("[assets.a]\nsource = 'x'\nkind = 'lroa'\n", 3, "assets.a.kind"),
         ("[assets.a]\nsource = 'x'\nfamily = 'sd15'\n", 3, "assets.a.family"),
+        ("[assets.a]\nsource = 'x'\ndefault_weight = 500\n", 3, "assets.a.default_weight"),
+        ("[assets.a]\nsource = 'x'\ntags = ['cats', 'big\u3000cat']\n", 3, "assets.a.tags"),
         ("[assets.a]\nsource = 'x'\n[recipes.r]\nsampler = 'Eulr'\n", 4, "recipes.r.sampler"),
         ("[assets.a]\nsource = 'x'\n[recipes.r]\nsize = '515x512'\n", 4, "recipes.r.size"),
     ],

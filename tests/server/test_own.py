@@ -143,6 +143,12 @@ def test_an_upload_is_taken_in_once_and_goes_to_the_trash(server, tmp_path):
     assert nothing_staged(server)
 
 
+def test_an_upload_came_from_nowhere_that_could_be_asked_again(server, tmp_path):
+    upload(server, "/v1/assets?filename=sent.safetensors", a_lora(1, tmp_path))
+    assert server.registry.plan_removal("sent").is_final
+    assert server.registry.export("sent").local == ("sent",)
+
+
 def nothing_staged(server):
     staging = server.registry.settings.models / ".staging"
     return not [path for path in staging.rglob("*") if path.is_file()]

@@ -29,6 +29,7 @@ from assetctl.operations.library.ingest import (
     is_intact,
     learn,
     named_in_store,
+    see_hash,
 )
 from assetctl.operations.workspace import lacks_vocabulary
 from assetctl.run import Saved, Started, each_of, leaving
@@ -265,7 +266,8 @@ def bring(
     What it takes besides, to generate with it, is left to whoever asks.
 
     Raises:
-        As `pull` does.
+        HashMismatchError: A path of the store holds other bytes than are wanted.
+        Other errors as `pull` does.
     """
     wanted_name, labels = _checked(name, tags)
     packed = source.packed(resolution) if isinstance(source, Packing) else None
@@ -274,6 +276,7 @@ def bring(
     key = _key(resolution)
     theirs = None if given else named_in_store(workspace, resolution)
     if theirs is not None:
+        see_hash(theirs, resolution.sha256)
         return _registered(workspace, theirs, resolution, run, wanted_name, labels)
     with workspace.store.lock(key, run):
         here = _already_here(workspace, resolution)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.catalog import FileHashes, NewAsset, several
-from assetctl.errors import CorruptFileError, UsageError
+from assetctl.errors import CorruptFileError, HashMismatchError, UsageError
+from assetctl.files.disk import storage_errors
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.identify.identification import identify_path
@@ -289,6 +290,23 @@ def named_in_store(workspace: Workspace, resolution: Resolution) -> Path | None:
         return None
     named = absolute(resolution.reference)
     return named if workspace.store.owns(named) and not named.is_symlink() else None
+
+
+def see_hash(path: Path, wanted: str | None) -> None:
+    """See that what lies at a path, where there is something, has the hash that is wanted, if one is.
+
+    Raises:
+        HashMismatchError: It has another.
+        StorageError: It cannot be read.
+    """
+    if wanted is None or not path.exists():
+        return
+    with storage_errors(f"read {path}"):
+        files = folder_files(path) if path.is_dir() else (as_file(path, path.stat()),)
+        found = _whole_hash(path, tuple(_hashed(file) for file in files))
+    if found != wanted:
+        hint = "Find the file that it was, or take its sha256 out of the manifest."
+        raise HashMismatchError(f"{path} has the SHA256 {found}, and {wanted} is wanted.", hint)
 
 
 def _lies_already(workspace: Workspace, staged: Staged, key: str, *, given: bool) -> Path | None:

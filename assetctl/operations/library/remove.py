@@ -14,6 +14,7 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_as_it_was, is_intact
 from assetctl.operations.library.trash import discard
+from assetctl.sources import is_source
 from assetctl.store.placement import companion, is_behind_link, own_files, state_of
 
 if TYPE_CHECKING:
@@ -28,17 +29,20 @@ if TYPE_CHECKING:
 def is_recoverable(workspace: Workspace, asset: Asset) -> bool:
     """Whether nothing would be lost with an asset's files.
 
-    What was changed since it came could not be fetched again, nor what a person moved into the store: of a file that
-    was copied, the original must still hold its bytes.
+    What was changed since it came could not be fetched again, nor what a person moved into the store or sent to a
+    server: of a file that was copied, the original must still hold its bytes. What is not there is lost already, unless
+    its folder is not there either, whose disk may not be mounted.
     """
     read = workspace.catalog.read
     if not os.path.lexists(asset.path):
-        return True
+        return Path(asset.path).parent.is_dir()
     origin = read.origin(asset)
     if origin is None or not is_intact(workspace, asset):
         return False
     own = [file for file in read.files(asset) if file.role != "copy"]
-    return origin.source != "path" or all(_is_at(origin.reference, asset, file) for file in own)
+    if origin.source == "path":
+        return all(_is_at(origin.reference, asset, file) for file in own)
+    return is_source(origin.source, workspace.settings)
 
 
 def _is_at(reference: str, asset: Asset, file: AssetFile) -> bool:

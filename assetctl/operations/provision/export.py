@@ -11,7 +11,7 @@ from assetctl.errors import UsageError
 from assetctl.manifest import Manifest, Wanted, write_manifest
 from assetctl.manifest.manifest import NAMING
 from assetctl.request import Request, Use
-from assetctl.sources import exact_reference
+from assetctl.sources import exact_reference, is_source
 from assetctl.types import can_be_name
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _wanted(workspace: Workspace, asset: Asset, base: Path | None, run: Run) -> 
 
 def _reference(workspace: Workspace, asset: Asset, origin: Origin | None, base: Path | None) -> str:
     """Where an asset came from, pinned where the source's way of writing can."""
-    if origin is None or origin.source == "path":
+    if origin is None or origin.source == "path" or not is_source(origin.source, workspace.settings):
         return asset.path if base is None else _from(base, asset.path)
     return exact_reference(origin, workspace.settings)
 

@@ -97,7 +97,8 @@ def lock(
     again; unless it is to `write`, nothing comes, and nobody is asked what the manifest tells. A path may lead out of
     the manifest's folder only with `outside`, or where the manifest has its hash: who fetches a manifest of others does
     not mean to hand over files that those could not know. What lies beside a file stays inside even then. What cannot
-    be resolved is left out and told in the result, if the lockfile may be made `partly`.
+    be resolved is told in the result and left out of it, if the lockfile may be made `partly`; what the file has of that
+    stays there, out of date.
 
     Raises:
         NotFoundError, UsageError: The manifest, or a reference in it; or two names in it for the same bytes.
@@ -129,7 +130,9 @@ def lock(
         result = replace(result, resolved=tuple(name for name in result.resolved if name != VOCABULARY))
     if write and (result.changed or not path.exists()):
         run.check()
-        write_lock(path, result.lock)
+        unsure = {name: locked for name in failed if (locked := known.get(name)) is not None}
+        pins = (every.get(item.name, unsure.get(item.name)) for item in wanted.assets)
+        write_lock(path, replace(result.lock, assets=tuple(filter(None, pins))))
         run.tell(Saved(path=str(path)))
     return result
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
-from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
+from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError, UsageError
 from assetctl.files.disk import see_room_for, storage_errors
 from assetctl.manifest import read_lock, read_manifest, write_lock
 from assetctl.operations.acquire.pull import PullResult, bring, fetched_before, pull_tokenizer, see_tokenizer_can_come
-from assetctl.operations.library.edit import Changes, edit
+from assetctl.operations.library.edit import Changes, as_known, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
 from assetctl.operations.provision.lock import (
@@ -33,7 +33,9 @@ from assetctl.operations.provision.lock import (
 from assetctl.operations.workspace import lacks_vocabulary
 from assetctl.run import Warned, each_of
 from assetctl.sources import confined, source_called, support
+from assetctl.sources.base import Plain
 from assetctl.sources.transfer import see_ways
+from assetctl.text import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,9 +146,10 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     steps = plan_sync(workspace, pins, wanted, prune=prune and _may_prune(failed, run))
     known = None if outside else frozenset(each.name for each in pins.assets if may_leave(each, wanted))
     if check or dry_run:
-        return SyncResult(steps, failed | ({} if check else _refused(workspace, pins, steps, manifest, known)))
-    fetched = _fetch_all(workspace, steps, manifest, run, known)
-    _carry_out(workspace, steps, fetched, wanted, manifest.parent, run, now=now)
+        refused = {} if check else _refused(workspace, pins, steps, wanted, manifest, known)
+        return SyncResult(steps, failed | refused)
+    fetched = _fetch_all(workspace, steps, wanted, manifest, run, known)
+    failed |= _carry_out(workspace, steps, fetched, wanted, manifest.parent, run, now=now)
     failed |= _failures(fetched, run)
     steps, why = _bring_vocabulary(workspace, steps, run)
     _lock_vocabulary(manifest, pins, steps, may_write=not (locked or frozen))
@@ -162,14 +165,19 @@ def _carry_out(
     run: Run,
     *,
     now: bool,
-) -> None:
-    """Do what is left to do once all came that could."""
+) -> dict[str, AssetctlError]:
+    """Do what is left to do once all came that could; by name, why an asset could not be named or labelled."""
+    failed = {}
     for step in steps:
         run.check()
         if step.action == "remove" and step.asset is not None:
             _remove(workspace, step.asset, run, now=now)
         elif step.name != VOCABULARY:
-            _do(workspace, step, _asset_of(step, fetched), wanted.get(step.name), base)
+            try:
+                _do(workspace, step, _asset_of(step, fetched), wanted.get(step.name), base)
+            except (UsageError, NotFoundError) as error:
+                failed[step.name] = error
+    return failed
 
 
 def _pins(
@@ -289,15 +297,25 @@ def _differing(asset: Asset, wanted: Wanted | None) -> tuple[str, ...]:
     labels = [
         label
         for label in _LABELS
-        if (value := getattr(wanted, label)) is not None and (None if value == "" else value) != getattr(asset, label)
+        if (value := getattr(wanted, label)) is not None and _as_kept(label, value) != getattr(asset, label)
     ]
     lacks = {tag.lower() for tag in wanted.tags} - {tag.lower() for tag in asset.tags}
     return (*labels, *(("tags",) if lacks else ()))
 
 
+def _as_kept(label: str, value: object) -> object:
+    """What of a label stands in the catalog once it is set."""
+    if label == "trigger_words" and isinstance(value, tuple):
+        return tuple(dict.fromkeys(value))
+    if label == "base_model" and isinstance(value, str):
+        value = as_known(value)
+    return None if value == "" else value
+
+
 def _fetch_all(
     workspace: Workspace,
     steps: Sequence[Step],
+    wanted: Manifest,
     manifest: Path,
     run: Run,
     known: frozenset[str] | None,
@@ -307,16 +325,16 @@ def _fetch_all(
     Of this machine, what lies beside the manifest is taken, and assets whose hash is `known`; all, where it is `None`.
     """
     base = manifest.parent
-    wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
+    missing = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
     def one(locked: Locked, own_run: Run) -> PullResult:
         with own_run.task(locked.name, "fetch"):
-            resolution, source = _source_of(workspace, locked, base, known)
+            resolution, source = _source_of(workspace, locked, wanted.get(locked.name), base, known)
             with naming_its_place(manifest, locked.name, source):
                 return bring(workspace, source, resolution, own_run, locked.name)
 
-    outcomes = each_of(wanted, one, workspace.settings.downloads, run)
-    return {locked.name: outcome for locked, outcome in zip(wanted, outcomes, strict=True)}
+    outcomes = each_of(missing, one, workspace.settings.downloads, run)
+    return {locked.name: outcome for locked, outcome in zip(missing, outcomes, strict=True)}
 
 
 def _failures(fetched: Mapping[str, PullResult | AssetctlError], run: Run) -> dict[str, AssetctlError]:
@@ -328,7 +346,12 @@ def _failures(fetched: Mapping[str, PullResult | AssetctlError], run: Run) -> di
 
 
 def _refused(
-    workspace: Workspace, pins: Lockfile, steps: Sequence[Step], manifest: Path, known: frozenset[str] | None
+    workspace: Workspace,
+    pins: Lockfile,
+    steps: Sequence[Step],
+    wanted: Manifest,
+    manifest: Path,
+    known: frozenset[str] | None,
 ) -> dict[str, AssetctlError]:
     """Why what would be fetched could not be, as far as this machine alone can tell; by name.
 
@@ -345,7 +368,8 @@ def _refused(
             with storage_errors(f"write to {workspace.store.root}"):
                 see_room_for(workspace.store.root)
             if step.locked is not None:
-                resolution, source = _source_of(workspace, step.locked, manifest.parent, known)
+                item = wanted.get(step.name)
+                resolution, source = _source_of(workspace, step.locked, item, manifest.parent, known)
                 staged = fetched_before(workspace, resolution)
                 with naming_its_place(manifest, step.name, source):
                     see_ways(source, resolution, staged)
@@ -360,10 +384,13 @@ def _refused(
 
 
 def _source_of(
-    workspace: Workspace, locked: Locked, base: Path, known: frozenset[str] | None
+    workspace: Workspace, locked: Locked, item: Wanted | None, base: Path, known: frozenset[str] | None
 ) -> tuple[Resolution, Source]:
     """What is fetched of a locked asset, and the source that has it; see `_fetch_all` for what is `known`."""
     source = source_called(locked.source, workspace.settings)
+    written = item.source if item is not None else locked.reference
+    if isinstance(source, Plain) and written != locked.reference == without_secrets(written):
+        source.unasked(written)  # it asks with the token or password that the manifest has, and no lockfile
     source = source if known is None else confined(source, base, known=locked.name in known)
     return resolution_of(locked, base), source
 
@@ -390,7 +417,8 @@ def _bring_vocabulary(
 def _lock_vocabulary(manifest: Path, pins: Lockfile, steps: Sequence[Step], *, may_write: bool) -> None:
     """Write down that this manifest takes the vocabulary, if that showed only when a checkpoint was here."""
     if may_write and not pins.vocabulary and any(step.name == VOCABULARY for step in steps):
-        write_lock(lock_path(manifest), replace(pins, vocabulary=pinned_vocabulary()))
+        path = lock_path(manifest)
+        write_lock(path, replace(known_lock(path), vocabulary=pinned_vocabulary()))
 
 
 def _vocabulary_step(workspace: Workspace) -> Step:
