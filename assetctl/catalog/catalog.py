@@ -168,7 +168,10 @@ class Catalog:
                 connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
                 self._keep_room()
                 with transaction(connection):
+                    if self._moves is not None:  # now they can be written
+                        _follow(connection, *self._moves)
                     yield self._writer
+                self._moves = None
             except BaseException:
                 self._writer.forget()
                 raise
@@ -185,7 +188,8 @@ class Catalog:
     def follow(self, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
         """Files, by their old paths, and assets lie at other paths now.
 
-        Where nothing can be written, this is so for what is read of a copy in memory, as on a read-only disk.
+        Where nothing can be written, as on a read-only disk, the copy in memory that is read has it so; what is written
+        next has it, too.
         """
         try:
             with self.write() as writer:
@@ -240,9 +244,12 @@ class Catalog:
                 return self._reading[thread].connection
             # where this process has the file open, reading it as a file would lose its locks
             is_open = self._writing is not None or any(not opened.is_copy for opened in self._reading.values())
-            opened = self._reading[thread] = connect(self.path, may_copy=not is_open)
+            opened = connect(self.path, may_copy=not is_open)
             if opened.is_copy and self._moves is not None:
-                _move_in_copy(opened.connection, *self._moves)
+                opened.connection.execute("PRAGMA query_only = OFF")
+                _follow(opened.connection, *self._moves)
+                opened.connection.execute("PRAGMA query_only = ON")
+            self._reading[thread] = opened
             return opened.connection
 
     @cached_property
@@ -289,12 +296,10 @@ class Catalog:
             self._has_kept_room = True
 
 
-def _move_in_copy(copy: sqlite3.Connection, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
+def _follow(connection: sqlite3.Connection, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
     from assetctl.catalog.writing import follow  # noqa: PLC0415 - seldom needed
 
-    copy.execute("PRAGMA query_only = OFF")
-    follow(copy, files, assets)
-    copy.execute("PRAGMA query_only = ON")
+    follow(connection, files, assets)
 
 
 def open_catalog(path: Path, migrations: Path | None = None) -> Opened:

@@ -100,12 +100,12 @@ def read_lock(path: Path) -> Lockfile:
         RefusedFileError: A file's name in it is unsafe.
     """
     document = Document(path, "Make it with `assetctl lock`.", _ANEW)
-    version = document.tables.get("version")
-    if type(version) is not int or version != VERSION:
-        document.fail(("version",), f"is not {VERSION}", f"If a newer assetctl wrote it, upgrade. {_ANEW}")
     for key in sorted(document.tables.keys() - {"version", "assets", "vocabulary"}):
         hint = "If another program wrote it, give the manifest another name; if a newer assetctl did, upgrade."
         document.fail((key,), "is no key of a lockfile of assetctl", hint)
+    version = document.tables.get("version")
+    if type(version) is not int or version != VERSION:
+        document.fail(("version",), f"is not {VERSION}", f"If a newer assetctl wrote it, upgrade. {_ANEW}")
     listed: list[Any] = document.get(("assets",), document.tables, list, [])
     where = ("vocabulary",)
     said: dict[str, Any] = document.get(where, document.tables, dict, {})

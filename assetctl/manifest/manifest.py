@@ -40,6 +40,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
 #: What counts from no folder: addresses, and paths from the root, a person's home or a drive on.
 _ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:", re.IGNORECASE)
+#: Pages as browsers show their addresses; only where nothing of that name lies beside.
+_PAGE = re.compile(r"(?:www\.)?(?:huggingface\.co|hf\.co|civitai\.(?:com|red|green))[:/]", re.IGNORECASE)
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
@@ -103,7 +105,9 @@ def place_of(path: Path, *where: str) -> str:
 
 def rebased(reference: str, base: Path) -> str:
     """A path in a manifest counts from the manifest's folder."""
-    counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
+    counted = reference.startswith(("./", "../")) or (
+        reference.lower().endswith(MODEL_SUFFIXES) and not _PAGE.match(reference)
+    )
     if air(reference) is None and not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
         return str(base / reference)
     return reference

@@ -77,8 +77,11 @@ def misspelt(reference: str) -> str:
 
 
 def path_at(address: str, hosts: Container[str]) -> str | None:
-    """The path of an address on one of these hosts, in capitals, with a port or a name, without its scheme."""
-    parts = parts_of(address if "://" in address else f"https://{address}")
+    """The path of an address on one of these hosts, in capitals, with a port, without its scheme, or with a name."""
+    has_scheme = "://" in address
+    parts = parts_of(address if has_scheme else f"https://{address}")
+    if not has_scheme and parts.username is not None:  # a password there is seen by nobody who hides those
+        return None
     is_there = parts.scheme in ("https", "http") and (parts.hostname or "").rstrip(".") in hosts
     return parts.path if is_there and parts.port in (None, 80, 443) else None
 

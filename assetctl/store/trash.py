@@ -330,12 +330,13 @@ class Trash:
         Raises:
             StorageError: The disk refused.
         """
-        if not self.unreadable():
-            return
-        with storage_errors("tidy the trash"), self._alone():
-            for folder in self.unreadable():
-                if _OWN.fullmatch(folder.name) and not folder.is_symlink() and not (folder / _NOTE).exists():
-                    _clear(folder)
+        with storage_errors("tidy the trash"):
+            if not self.unreadable():
+                return
+            with self._alone():
+                for folder in self.unreadable():
+                    if _OWN.fullmatch(folder.name) and not folder.is_symlink() and not (folder / _NOTE).exists():
+                        _clear(folder)
 
     def expire(self, days: int, size: int, latest: Entry) -> None:
         """Delete what is older than so many days, then the oldest until the rest has at most `size` bytes.

@@ -141,6 +141,18 @@ def test_what_is_gone_is_not_listed(assetctl, studio):
     assert assetctl("check", "photo", "good-2", "--for", "any").code == 5
 
 
+def test_a_list_reads_no_large_file_whole(assetctl, studio):
+    """`check` reads what was written to since: there it is one file, and here there may be a thousand."""
+    for name, rank in (("large", 512), ("small", 8)):
+        path = write_lora(studio / f"{name}.safetensors", seed=9, rank=rank)
+        assetctl("import", path)
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert (studio / "large.safetensors").stat().st_size > 2**20
+    listed = assetctl("list", "--fits", "photo", "--quiet").out.split()
+    assert ("large" in listed, "small" in listed) == (True, False)
+
+
 def test_where_the_checkpoint_is_gone_all_stays_as_the_catalog_has_it(assetctl, studio):
     (studio / "photo.safetensors").unlink()
     assert len(assetctl("list", "--fits", "photo", "--quiet").out.split()) == 14

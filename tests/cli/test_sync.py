@@ -377,11 +377,13 @@ def test_a_damaged_lockfile_is_told(assetctl, manifest, damage):
 
 
 @pytest.mark.parametrize("command", ["lock", "sync"])
-def test_another_programs_lockfile_is_left_as_it_is(assetctl, manifest, command):
+@pytest.mark.parametrize("version", ["version = 1\n", "version = 4\n", ""])
+def test_another_programs_lockfile_is_left_as_it_is(assetctl, manifest, command, version):
     path = manifest.with_suffix(".lock")
-    path.write_text(theirs := 'version = 1\nrequires-python = ">=3.11"\n\n[[package]]\nname = "x"\n')
+    path.write_text(theirs := f'{version}\n[[package]]\nname = "x"\n')
     ended = assetctl(command)
-    assert (ended.code, "another name" in ended.err, path.read_text()) == (2, True, theirs)
+    assert (ended.code, "another name" in ended.err, "Remove" in ended.err) == (2, True, False)
+    assert path.read_text() == theirs
 
 
 def test_a_lockfile_can_not_write_outside_of_the_store(assetctl, home, manifest):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tables import field, table
 
 from assetctl.errors import UsageError
+from assetctl.manifest import rebased
 from assetctl.settings import Settings
 from assetctl.sources import civitai, find_source, huggingface
 from assetctl.sources.civitai import CivitaiReference
@@ -44,6 +45,19 @@ def test_every_way_to_write_a_reference_is_understood(monkeypatch: pytest.Monkey
         if "wanted" in reads:
             reads = reads | {"wanted": tuple(map(tuple, reads["wanted"]))}
         assert parse(case["reference"]) == made(**reads)
+
+
+@pytest.mark.parametrize("case", table("references/forms"))
+def test_a_manifest_reads_addresses_as_a_pull_does(tmp_path: Path, case: dict[str, Any]):
+    if case["of"] not in READERS:
+        return
+    assert rebased(case["reference"], tmp_path) == case["reference"]
+
+
+@pytest.mark.parametrize("reference", ["me:Pa55word@huggingface.co/o/r", "me@civitai.com/models/1"])
+def test_a_name_before_a_host_wants_a_scheme_by_which_it_is_hidden(reference: str):
+    with pytest.raises(UsageError):
+        find_source(reference, SETTINGS)
 
 
 @pytest.mark.parametrize("case", table("references/no_repository"))

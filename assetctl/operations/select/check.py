@@ -284,23 +284,31 @@ def briefly(workspace: Workspace, selection: Selection, purpose: Purpose, *, com
         purpose,
         partial(unloadable, workspace) if purpose == "generate" else None,
         tuple((asset.path, fields) for asset in others if (fields := read.set_by_hand(asset))),
-        states=tuple(_states(workspace, others, purpose)),
+        states=tuple(_states(workspace, others, purpose, most=_GLANCE)),
         commercial=commercial,
         facts=facts_of(read, selection) if commercial else (),
     )
 
 
-def _states(workspace: Workspace, assets: Iterable[Asset], purpose: Purpose) -> Iterator[tuple[str, str]]:
+#: How large a file is, at most, that a list reads whole, in bytes: an embedding is smaller, and a list may be long.
+_GLANCE = 2**20
+
+
+def _states(
+    workspace: Workspace, assets: Iterable[Asset], purpose: Purpose, *, most: int | None = None
+) -> Iterator[tuple[str, str]]:
     """Assets whose files were written to since they were registered, or were never hashed; not what is gone.
 
-    Where a picture is to be made of them, what was written to is read: its hash tells whether it holds the same.
+    Where a picture is to be made of them, what was written to is read: its hash tells whether it holds the same. What
+    has more than `most` bytes is not read, and counts as the same while it is as large.
     """
     for asset in dict.fromkeys(assets):
         files = [file for file in workspace.catalog.read.files(asset) if file.role != "copy"]
         if len(files) == 1 and not _as_large(files[0]):
             continue  # which `missing_file` tells
         if written := [file for file in files if _written(file)]:
-            yield asset.path, "touched" if purpose == "generate" and all(map(_is_the_same, written)) else "changed"
+            same = purpose == "generate" and all(_is_the_same(file, most) for file in written)
+            yield asset.path, "touched" if same else "changed"
         elif any(file.sha256 is None for file in files):
             yield asset.path, "unverified"
 
@@ -318,10 +326,16 @@ def _written(file: AssetFile) -> bool:
     return False
 
 
-def _is_the_same(file: AssetFile) -> bool:
+def _is_the_same(file: AssetFile, most: int | None) -> bool:
     from assetctl.operations.library.ingest import is_as_it_was  # noqa: PLC0415 - few files are written to
 
-    return file.sha256 is not None and is_as_it_was(file)
+    if file.sha256 is None:
+        return False
+    if most is None:
+        return is_as_it_was(file)
+    with suppress(AssetctlError):  # in a list, one file that cannot be read is one file
+        return _as_large(file) and (file.size > most or is_as_it_was(file))
+    return False
 
 
 def free_memory() -> int | None:
