@@ -97,8 +97,8 @@ def lock(
     again; unless it is to `write`, nothing comes, and nobody is asked what the manifest tells. A path may lead out of
     the manifest's folder only with `outside`, or where the manifest has its hash: who fetches a manifest of others does
     not mean to hand over files that those could not know. What lies beside a file stays inside even then. What cannot
-    be resolved is told in the result and left out of it, if the lockfile may be made `partly`; what the file has of that
-    stays there, out of date.
+    be resolved is told in the result and left out of it, if the lockfile may be made `partly`; what the file has of
+    that stays there, out of date.
 
     Raises:
         NotFoundError, UsageError: The manifest, or a reference in it; or two names in it for the same bytes.
