@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -249,7 +250,7 @@ class Graph:
         """A sampler's inputs, with those of the nodes that a custom sampler takes its parts from."""
         found = dict(sampler.inputs)
         for helper in _HELPERS:
-            way = self.walk(sampler.inputs.get(helper), lambda node, _, name=helper: [node.inputs.get(name)])
+            way = self.walk(sampler.inputs.get(helper), partial(_only, helper))
             for node in islice(way, _MAX_HOPS):  # past what changes a schedule, or a sampler
                 found = _SAID_BY_KIND.get(node.kind, {}) | node.inputs | found
         for node in islice(self.bundle(sampler), _MAX_HOPS):
@@ -406,6 +407,11 @@ _SAID_BY_KIND: dict[str, dict[str, Any]] = {
     "BetaSamplingScheduler": {"scheduler": "beta"},
     "AlignYourStepsScheduler": {"scheduler": "align_your_steps"},
 }
+
+
+def _only(name: str, node: Node, _: int) -> list[Any]:
+    """What one input leads on to."""
+    return [node.inputs.get(name)]
 
 
 def _towards_texts(node: Node, output: int) -> list[Any]:

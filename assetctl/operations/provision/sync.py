@@ -167,7 +167,7 @@ def _carry_out(
     now: bool,
 ) -> dict[str, AssetctlError]:
     """Do what is left to do once all came that could; by name, why an asset could not be named or labelled."""
-    failed = {}
+    failed: dict[str, AssetctlError] = {}
     for step in steps:
         run.check()
         if step.action == "remove" and step.asset is not None:

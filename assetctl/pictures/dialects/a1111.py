@@ -316,8 +316,8 @@ def _sampler(said: dict[str, str]) -> str | None:
     """The sampler as A1111 named it before it told samplers and schedules apart."""
     if _KSAMPLER in said:
         return a1111_name(line(said[_KSAMPLER]), line(said.get("Schedule")))
-    name, own = comfyui_names(line(said.get("Sampler")) or "")
-    name, schedule = a1111_name(name or None, own), line(said.get("Schedule type"))
+    written, own = comfyui_names(line(said.get("Sampler")) or "")
+    name, schedule = a1111_name(written or None, own), line(said.get("Schedule type"))
     if name and schedule in ("Karras", "Exponential") and not name.endswith(schedule):
         return f"{name} {schedule}"
     return name
