@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assetctl.errors import UnusableError, UsageError
 from assetctl.options import MAX_SEED, RANDOM
 from assetctl.request import MAX_COUNT
+from assetctl.samplers import told_apart
 from assetctl.server.endpoints import PROMPT, TEXT, check_value
 from assetctl.server.requests import job_of
 from assetctl.server.waiting import Fields, about, not_yet, option_of, whole
@@ -234,8 +235,9 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
             found[obeyed.option] = option_of(obeyed.option, value, name)
     field = "sampler_name" if body.get("sampler_name") else "sampler_index"
     found["sampler"] = option_of("sampler", body.get(field) or "Euler", field)
-    if body.get("scheduler"):
+    if body.get("scheduler"):  # which counts in the place of a schedule in the sampler's name, even as Automatic
         found["scheduler"] = option_of("scheduler", body["scheduler"], "scheduler")
+        found["sampler"] = told_apart(found["sampler"])[0]
     return found
 
 
