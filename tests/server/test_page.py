@@ -264,6 +264,22 @@ def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
     assert {**plan, "seed": 0, "seeds": 0} == {**planned, "seed": 0, "seeds": 0}
 
 
+def test_a_width_alone_is_said_with_the_height_that_it_gets(server):
+    asked = {"checkpoint": "dawn", "prompt": "x", "width": 64}
+    (planned, _) = server.registry.plan(request(asked))
+    assert f"--size=64x{planned.settings['height']}" in shlex.split(pasted(server, asked)[2])
+    assert "--size" not in pasted(server, {"checkpoint": "dawn", "prompt": "x"})[2]
+    reply = server.post("/page/said/check", {"checkpoint": "nobody", "width": 64})
+    assert b"name both" in reply.body
+    assert b"said-command" not in reply.body
+
+
+def request(asked):
+    from assetctl.server.requests import job_of, request_of
+
+    return request_of(job_of(asked))
+
+
 def test_what_is_fetched_is_said_elsewhere(server):
     reference = "hf://it's/$(a)/`cat`"
     asked = {"reference": reference, "name": "-a b", "tags": ["x y", "--z"], "previews": True}
