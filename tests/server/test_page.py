@@ -452,6 +452,20 @@ def test_a_picture_has_a_page(server):
     assert server.get("/pictures/99999").status == 404
 
 
+def test_no_page_of_the_history_is_empty(server, monkeypatch):
+    from assetctl.server import page
+
+    monkeypatch.setattr(page, "_PICTURES", 2)
+    asked = {"prompt": "paged", "checkpoint": "dawn", "num_images": 4}
+    numbers = [each["number"] for each in server.post("/v1/generate?wait=true", asked).data["images"]]
+    seen, path = [], "/history?prompt=paged"
+    while path:
+        found = read(server.get(path))
+        seen.append([each["id"] for _, each in found.tags if each.get("id", "").startswith("picture-")])
+        path = next((each["href"] for tag, each in found.tags if tag == "a" and "before=" in each["href"]), None)
+    assert seen == [[f"picture-{each}" for each in pair] for pair in (numbers[:1:-1], numbers[1::-1])]
+
+
 # previews
 
 

@@ -252,11 +252,11 @@ class _Page:
         asked = _asked(request, "prompt", "with", "before")
         before = asked.get("before", "")
         made = self._registry.history(
-            _PICTURES, prompt=asked.get("prompt"), used=asked.get("with"), damaged=lambda _: None,
+            _PICTURES + 1, prompt=asked.get("prompt"), used=asked.get("with"), damaged=lambda _: None,
             before=int(before) if re.fullmatch("[0-9]{1,18}", before, re.ASCII) else None,
         )  # fmt: skip
-        more = urlencode({**asked, "before": made[-1].number}) if len(made) == _PICTURES else None
-        return html("history.html", made=made, asked=asked, more=more)
+        more = urlencode({**asked, "before": made[_PICTURES - 1].number}) if len(made) > _PICTURES else None
+        return html("history.html", made=made[:_PICTURES], asked=asked, more=more)
 
     # what is done
 
