@@ -271,6 +271,44 @@ def test_of_two_jobs_each_is_seen_and_cancelled(tmp_path, browser):
 
 
 @pytest.mark.slow
+def test_as_many_jobs_as_one_likes_keep_no_page_waiting(tmp_path, browser):
+    slowly = {"PAINTER_STEPS": "400", "PAINTER_SECONDS": "0.05"}
+    with served(filled(tmp_path), **slowly) as slow, opened(browser, slow.url) as tab:
+        tab.goto(f"{slow.url}/combine")
+        for number in range(1, 8):  # a browser has six connections
+            tab.click("#generate")
+            playwright.expect(tab.locator("#state")).to_contain_text(f"Job {number} waits")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+        assert tab.evaluate("async () => (await fetch('/v1/health')).ok")
+        tab.click("#cancel")
+        assert slow.await_job(1)["status"] == "cancelled"
+        slow.await_job(2, "running")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+
+
+@pytest.mark.slow
+def test_files_are_sent_one_after_the_other(server, browser, tmp_path):
+    paths = [headers.write_safetensors(tmp_path / f"sent-{n}.safetensors", headers.lora({CHANGED: (768, n)}))
+             for n in (1, 2, 3)]  # fmt: skip
+    with opened(browser, server.url) as tab:
+        held = []
+        tab.route("**/v1/assets?*", held.append)
+        tab.goto(f"{server.url}/pull")
+        with tab.expect_request("**/v1/assets?*"):
+            tab.set_input_files("#files", paths)
+        playwright.expect(tab.locator("#pulls li")).to_have_count(3)
+        tab.click("#pulls button >> text=sent-2")
+        tab.wait_for_selector("#pulls .finding.error >> text=cancelled")
+        assert len(held) == 1
+        with tab.expect_request("**/v1/assets?*"):
+            held[0].continue_()
+        held[1].continue_()
+        playwright.expect(tab.locator("#pulls .finding.good a")).to_have_text(["sent-3", "sent-1"])
+        for name in ("sent-1", "sent-3"):
+            server.ask("DELETE", f"/v1/assets/{name}")
+
+
+@pytest.mark.slow
 def test_a_verdict_is_none_of_what_stood_there_before(server, browser):
     with opened(browser, server.url) as tab:
         tab.goto(f"{server.url}/combine?checkpoint=dawn")

@@ -57,16 +57,38 @@ async function put(id, path, body, type = "application/json") {
   else find(id).innerHTML = text;
 }
 
-/** Call `heard` with each event of a job until it has ended; returns what ends the listening. */
+const followed = []; // jobs in the order of their turn
+let source = null;
+
+/** Call `heard` with each event of a job until it has ended. One is heard at a time, as they are worked on: a browser has
+    six connections to a server, for all of its tabs. */
 function follow(id, heard, previews = false) {
-  const source = new EventSource(`/page/jobs/${id}/events${previews ? "?previews=true" : ""}`);
+  followed.push({ id, heard, previews });
+  if (followed.length === 1) listen();
+}
+
+function listen() {
+  source?.close();
+  if (!followed.length || document.hidden) return;
+  const { id, heard, previews } = followed[0];
+  source = new EventSource(`/page/jobs/${id}/events${previews ? "?previews=true" : ""}`);
   const handle = (event) => {
     const said = JSON.parse(event.data);
+    if (event.type === "job" && ended(said)) {
+      followed.shift();
+      listen();
+    }
     heard(event.type, said);
-    if (event.type === "job" && ended(said)) source.close();
   };
-  for (const name of ["job", "step", "preview", "started", "bytes", "warned"]) source.addEventListener(name, handle);
-  return () => source.close();
+  for (const name of ["job", "step", "preview", "started", "bytes"]) source.addEventListener(name, handle);
+}
+
+document.addEventListener("visibilitychange", listen);
+
+/** A job that waits for its turn to be heard may have ended without having been begun. */
+function learned(job) {
+  const at = followed.findIndex((each) => each.id === job.id);
+  if (at > 0 && ended(job)) followed.splice(at, 1)[0].heard("job", job);
 }
 
 // Copying, cancelling, fetching: buttons that templates made, wherever they are.
@@ -83,7 +105,7 @@ document.addEventListener("click", async (event) => {
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     } else if (cancel) {
       button.disabled = true;
-      await ask("DELETE", `/v1/jobs/${cancel}`);
+      learned(await ask("DELETE", `/v1/jobs/${cancel}`));
       tell(`Job ${cancel} is cancelled.`);
       if (find("jobs")) window.htmx.trigger("#jobs", "changed");
     } else if (pull) {
@@ -185,23 +207,27 @@ async function fetched(reference) {
   const files = new Map();
   let all = null;
   follow(job.id, (name, said) => {
-    if (name === "started" && said.total) all = said.total;
+    if (["job", "started"].includes(name) && said.total) all = said.total;
     else if (name === "bytes") {
       files.set(said.file, said);
       const each = [...files.values()];
       const sum = (of) => each.reduce((total, file) => total + (file[of] ?? 0), 0);
       row.far(sum("done"), all ?? sum("total"));
-    } else if (name === "warned") row.warn(said.message, said.hint);
+    }
     if (name !== "job" || !ended(said)) return;
+    for (const each of said.warnings) row.warn(each.message, each.hint);
     if (said.status === "done") row.here(said.assets);
     else row.failed(said.error ? said.error.message : said.status, said.error?.hint);
   });
 }
 
-/** Send a file as it is; only this way does a browser tell how far that is. */
+let sending = Promise.resolve();
+
+/** Send a file as it is, after those before; only this way does a browser tell how far that is. */
 function sent(file) {
   const row = coming(file.name);
   const asked = new XMLHttpRequest();
+  let stopped = false;
   asked.open("POST", `/v1/assets?filename=${encodeURIComponent(file.name)}`);
   asked.setRequestHeader("Content-Type", "application/octet-stream");
   asked.responseType = "json";
@@ -213,9 +239,15 @@ function sent(file) {
     else row.here([data.name]);
   });
   asked.addEventListener("error", () => row.failed("The connection failed.", "Is the server there?"));
-  asked.addEventListener("abort", () => row.failed("cancelled"));
-  row.stop.addEventListener("click", () => asked.abort());
-  asked.send(file);
+  row.stop.addEventListener("click", () => {
+    stopped = true;
+    asked.abort();
+    row.failed("cancelled");
+  });
+  sending = sending.then(() => stopped || new Promise((over) => {
+    asked.addEventListener("loadend", over);
+    asked.send(file);
+  }));
 }
 
 if (find("pull")) {
