@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -321,6 +322,18 @@ def test_a_verdict_is_none_of_what_stood_there_before(server, browser):
         assert tab.locator("#findings .finding").count() == 1
         tab.click("[data-place=lora] summary")
         tab.wait_for_selector("#offered-lora .finding.error")
+
+
+@pytest.mark.slow
+def test_prompts_of_several_lines_are_made_again_as_they_are(server, browser):
+    asked = {"prompt": "x", "checkpoint": "dawn", "flavour": "comfyui", "prompt_l": "a cat\na dog ", "width": 64}
+    number = server.post("/v1/generate?wait=true", asked).data["images"][0]["number"]
+    told = server.get(f"/v1/pictures/{number}").data["request"]
+    with opened(browser, server.url) as tab:
+        tab.goto(f"{server.url}/combine?from={number}")
+        tab.wait_for_selector("#said-curl")
+        said = json.loads(shlex.split(tab.inner_text("#said-curl"))[-1])
+        assert said["prompt_l"] == told["prompt_l"]
 
 
 @pytest.mark.slow

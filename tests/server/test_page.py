@@ -115,6 +115,12 @@ def test_what_a_form_begins_with_ends_no_script(server):
     assert json.loads(start)["seed"] == str(2**64 - 1)
 
 
+def test_every_prompt_has_a_field_of_several_lines(server):
+    fields = [each["data-option"] for tag, each in read(server.get("/combine")).tags if "data-option" in each
+              and tag == "textarea"]  # fmt: skip
+    assert fields == ["prompt_l", "negative_l"]
+
+
 def test_a_picture_is_made_again_with_both_weights_of_a_lora(server):
     job = server.post(
         "/v1/generate?wait=true", {"prompt": "x <lora:whiskers:0.5:0.8>", "checkpoint": "dawn", "seed": 1}

@@ -21,6 +21,7 @@ from assetctl.server.app import status_of
 from assetctl.server.page.asked import page_face
 from assetctl.server.page.rendering import HEADERS, PLACES, TYPES, html, label, page_files, start_of, templates
 from assetctl.server.page.said import said
+from assetctl.server.requests import PROMPTS
 from assetctl.settings import program
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class _Page:
         has_checkpoint = bool(self._registry.list(kind="checkpoint", limit=1))
         return html(
             "combine.html", first=first, rest=rest, start=start, told=told, has_checkpoint=has_checkpoint, label=label,
-            home=self._assetctl(),
+            home=self._assetctl(), prompts=PROMPTS,
         )  # fmt: skip
 
     def start_of(self, request: Request) -> tuple[dict[str, Any], Outlook | None]:

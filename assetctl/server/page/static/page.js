@@ -310,6 +310,8 @@ function wanted() {
     const { option, type } = field.dataset;
     if (type === "bool") {
       if (field.checked) body[option] = true;
+    } else if (type === "text") {
+      if (field.value) body[option] = field.value;
     } else if (field.value.trim()) {
       body[option] = type === "int" || type === "float" ? Number(field.value) : field.value.trim();
     }
