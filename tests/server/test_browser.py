@@ -288,6 +288,29 @@ def test_as_many_jobs_as_one_likes_keep_no_page_waiting(tmp_path, browser):
 
 
 @pytest.mark.slow
+def test_what_became_of_a_job_stays_in_sight_and_one_that_is_gone_is_given_up(tmp_path, browser):
+    slowly = {"PAINTER_STEPS": "400", "PAINTER_SECONDS": "0.05"}
+    with served(filled(tmp_path), **slowly) as slow, opened(browser, slow.url) as tab:
+        tab.goto(f"{slow.url}/combine")
+        for number, prompt in enumerate(("a cat", "a failure", "a dog"), 1):
+            tab.fill("#prompt", prompt)
+            tab.click("#generate")
+            playwright.expect(tab.locator("#state")).to_contain_text(f"Job {number} waits")
+        tab.click("#cancel")
+        slow.await_job(3, "running")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+        assert "Job 2: It cannot be painted." in tab.inner_text("#failed")
+        tab.click("#cancel")
+        playwright.expect(tab.locator("#state")).to_have_text("Cancelled.")
+        assert "Job 2: It cannot be painted." in tab.inner_text("#failed")
+        tab.route("**/page/jobs/*/events*", lambda route: route.fulfill(status=404))
+        tab.route("**/v1/jobs/*", lambda route: route.fulfill(status=404, json={"error": {"message": "It is gone."}}))
+        tab.click("#generate")
+        tab.wait_for_selector("#failed >> text=It is gone.")
+        playwright.expect(tab.locator("#cancel")).to_be_hidden()
+
+
+@pytest.mark.slow
 def test_files_are_sent_one_after_the_other(server, browser, tmp_path):
     paths = [headers.write_safetensors(tmp_path / f"sent-{n}.safetensors", headers.lora({CHANGED: (768, n)}))
              for n in (1, 2, 3)]  # fmt: skip

@@ -72,15 +72,24 @@ function listen() {
   if (!followed.length || document.hidden) return;
   const { id, heard, previews } = followed[0];
   source = new EventSource(`/page/jobs/${id}/events${previews ? "?previews=true" : ""}`);
-  const handle = (event) => {
-    const said = JSON.parse(event.data);
-    if (event.type === "job" && ended(said)) {
+  const hear = (name, said) => {
+    if (name === "job" && ended(said)) {
       followed.shift();
       listen();
     }
-    heard(event.type, said);
+    heard(name, said);
   };
-  for (const name of ["job", "step", "preview", "started", "bytes"]) source.addEventListener(name, handle);
+  for (const name of ["job", "step", "preview", "started", "bytes"]) {
+    source.addEventListener(name, (event) => hear(name, JSON.parse(event.data)));
+  }
+  source.addEventListener("error", async ({ target }) => {
+    if (target.readyState !== EventSource.CLOSED) return; // which else listens again by itself
+    const job = await ask("GET", `/v1/jobs/${id}`).catch(({ message, hint }) => (
+      message === SILENT.message ? {} : { status: "failed", error: { message, hint }, images: [], assets: [], warnings: [] }));
+    if (target !== source) return;
+    if (ended(job)) hear("job", job);
+    else setTimeout(listen, 2000);
+  });
 }
 
 document.addEventListener("visibilitychange", listen);
@@ -388,7 +397,7 @@ function changed(kind) {
     }
   }
   find("origin").querySelector("details").open = false; // both were of what stood there before
-  find("state").querySelector(".finding.error")?.remove();
+  find("failed").querySelector(".refused")?.remove();
   clearTimeout(waiting);
   waiting = setTimeout(judge, 250);
 }
@@ -414,15 +423,24 @@ function step(text) {
   find("progress").setAttribute("aria-valuetext", text);
 }
 
+/** Say what the server does not do for the form as it stands; what became of jobs stays beside it. */
+function refuse(error) {
+  find("failed").querySelector(".refused")?.remove();
+  const refused = finding("error", error.message, error.hint);
+  refused.classList.add("refused");
+  find("failed").append(refused);
+}
+
 async function generate() {
   const state = find("state");
   let id;
   try {
     ({ id } = await ask("POST", "/page/generate", written(wanted())));
   } catch (error) {
-    state.replaceChildren(finding("error", error.message, error.hint));
+    refuse(error);
     return;
   }
+  find("failed").replaceChildren();
   jobs.push(id);
   if (jobs.length === 1) busy();
   state.textContent = `Job ${id} waits.`;
@@ -438,8 +456,8 @@ async function generate() {
     } else if (name === "job" && ended(said)) {
       jobs.splice(jobs.indexOf(id), 1);
       busy();
-      state.textContent = said.status === "done" ? "Done." : said.status === "cancelled" ? "Cancelled." : "";
-      if (said.error) state.append(finding("error", said.error.message, said.error.hint));
+      state.textContent = said.status === "done" ? "Done." : said.status === "cancelled" ? "Cancelled." : "Failed.";
+      if (said.error) find("failed").append(finding("error", `Job ${id}: ${said.error.message}`, said.error.hint));
       find("made").prepend(...said.images.map(picture));
     }
   }, true);
