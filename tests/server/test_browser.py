@@ -375,6 +375,25 @@ def test_jobs_that_do_not_change_keep_the_focus(server, browser):
 
 
 @pytest.mark.slow
+def test_what_is_not_answered_leaves_no_list_of_before(server, browser):
+    with opened(browser, server.url) as tab:
+        tab.goto(server.url)
+        tab.route("**/?*", lambda route: route.abort())
+        tab.fill("[name=q]", "whiskers")
+        playwright.expect(tab.locator("#found .finding.error")).to_contain_text("did not answer")
+        assert tab.locator("#found .card").count() == 0
+        tab.unroute("**/?*")
+        tab.fill("[name=q]", "whisk")
+        playwright.expect(tab.locator("#found .card")).to_have_count(1)
+        tab.goto(f"{server.url}/jobs")
+        with tab.expect_request_finished(lambda asked: asked.url.endswith("/jobs")):
+            tab.route("**/jobs", lambda route: route.fulfill(status=500, body="<h1>It broke.</h1>"))
+        tab.wait_for_selector("#jobs .finding.error >> text=It broke.")
+        tab.unroute("**/jobs")
+        playwright.expect(tab.locator("#jobs .finding.error")).to_have_count(0)
+
+
+@pytest.mark.slow
 def test_how_much_is_found_is_told_and_back_leaves_the_search(server, browser, monkeypatch):
     monkeypatch.setattr("assetctl.server.page._CARDS", 2)
     with opened(browser, server.url) as tab:

@@ -472,6 +472,14 @@ def test_no_page_of_the_history_is_empty(server, monkeypatch):
     assert seen == [[f"picture-{each}" for each in pair] for pair in (numbers[:1:-1], numbers[1::-1])]
 
 
+def test_a_name_that_is_half_typed_finds_no_pictures(server):
+    server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn"})
+    found = read(server.get("/history?with=daw"))
+    assert "daw" in found.text
+    assert not [each for _, each in found.tags if each.get("id", "").startswith("picture-")]
+    assert [each["value"] for _, each in found.tags if each.get("name") == "with"] == ["daw"]
+
+
 # previews
 
 

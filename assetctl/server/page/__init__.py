@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response
 from starlette.routing import Route
 
-from assetctl.errors import AssetctlError, UsageError
+from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, UsageError
 from assetctl.operations.make.history import lines_of
 from assetctl.options import OPTIONS
 from assetctl.server.app import status_of
@@ -252,12 +252,17 @@ class _Page:
         """The pictures that were made."""
         asked = _asked(request, "prompt", "with", "before")
         before = asked.get("before", "")
-        made = self._registry.history(
-            _PICTURES + 1, prompt=asked.get("prompt"), used=asked.get("with"), damaged=lambda _: None,
-            before=int(before) if re.fullmatch("[0-9]{1,18}", before, re.ASCII) else None,
-        )  # fmt: skip
+        made: Sequence[Any] = ()
+        problem: AssetctlError | None = None
+        try:
+            made = self._registry.history(
+                _PICTURES + 1, prompt=asked.get("prompt"), used=asked.get("with"), damaged=lambda _: None,
+                before=int(before) if re.fullmatch("[0-9]{1,18}", before, re.ASCII) else None,
+            )  # fmt: skip
+        except (NotFoundError, AmbiguousNameError) as error:  # a name is still being typed
+            problem = error
         more = urlencode({**asked, "before": made[_PICTURES - 1].number}) if len(made) > _PICTURES else None
-        return html("history.html", made=made[:_PICTURES], asked=asked, more=more)
+        return html("history.html", made=made[:_PICTURES], asked=asked, more=more, problem=problem)
 
     # what is done
 

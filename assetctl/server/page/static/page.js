@@ -34,6 +34,12 @@ function finding(severity, message, hint) {
   return found;
 }
 
+/** What an error page says, if there is one. */
+function refusal(page) {
+  const said = new DOMParser().parseFromString(page, "text/html").querySelector("h1");
+  return said ? finding("error", said.textContent) : finding("error", SILENT.message, SILENT.hint);
+}
+
 /** What stands between backticks is typed. */
 function worded(text) {
   return String(text).split("`").map((part, n, all) => (n % 2 && n < all.length - 1 ? made("code", part) : n % 2 ? `\`${part}` : part));
@@ -155,6 +161,17 @@ document.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
   if (detail.serverResponse === seen) detail.shouldSwap = false;
   seen = detail.serverResponse;
 });
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.target.id === "hits") detail.target.replaceChildren(made("p", "Searching…", "lead"));
+});
+for (const wrong of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(wrong, ({ detail: { target, xhr } }) => {
+    if (target.id === "jobs" && seen === null) return; // which is asked for time and again
+    if (target.id === "jobs") seen = null;
+    target.replaceChildren(refusal(xhr.responseText));
+    tell(target.textContent);
+  });
+}
 document.addEventListener("htmx:afterSwap", ({ target, detail }) => {
   if (target.id !== "found") return;
   const count = target.querySelector(".count");
