@@ -381,12 +381,18 @@ function show(kind) {
 
 async function offer(kind) {
   const query = new URLSearchParams({ kind, q: find(`find-${kind}`).value, checkpoint: [...uses.checkpoint.keys()][0] ?? "" });
+  const id = `offered-${kind}`;
+  const turn = turns[id] = (turns[id] ?? 0) + 1;
+  let ok = false;
+  let text = "";
   try {
     const answer = await fetch(`/page/choose?${query}`);
-    if (answer.ok) find(`offered-${kind}`).innerHTML = await answer.text(); // of a template, where names are escaped
-  } catch {
-    find(`offered-${kind}`).replaceChildren(finding("error", SILENT.message, SILENT.hint));
-  }
+    text = await answer.text();
+    ok = answer.ok;
+  } catch { /* which is said below */ }
+  if (turn !== turns[id]) return;
+  if (ok) find(id).innerHTML = text; // of a template, where names are escaped
+  else find(id).replaceChildren(refusal(text));
 }
 
 function choose(button) {
