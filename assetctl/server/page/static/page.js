@@ -120,12 +120,13 @@ document.addEventListener("click", async (event) => {
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     } else if (cancel) {
       button.disabled = true;
-      learned(await ask("DELETE", `/v1/jobs/${cancel}`));
-      tell(`Job ${cancel} is cancelled.`);
+      const job = await ask("DELETE", `/v1/jobs/${cancel}`);
+      learned(job);
+      tell(`Job ${cancel} ${job.status === "cancelled" ? "is cancelled" : ended(job) ? "has ended" : "ends at its next step"}.`);
       if (find("jobs")) window.htmx.trigger("#jobs", "changed");
     } else if (pull) {
       button.disabled = true;
-      await fetched(pull);
+      await fetched(pull, button);
     } else if (read) {
       await put("told-of", "/page/read", JSON.stringify({ text: find(read).value }));
       beginLike();
@@ -135,6 +136,8 @@ document.addEventListener("click", async (event) => {
     }
   } catch (error) {
     button.disabled = false;
+    if (button.nextElementSibling?.matches(".finding")) button.nextElementSibling.remove();
+    button.after(finding("error", error.message, error.hint));
     tell(error.message);
   }
 });
@@ -220,16 +223,23 @@ function coming(what) {
 
 const pulled = (reference) => ({ reference, ...(find("previews").checked && { previews: true }) });
 
-async function fetched(reference) {
+/** Have something fetched; a button that asked for it can be pressed again where that fails. */
+async function fetched(reference, button) {
   const row = coming(reference);
+  const failed = (message, hint) => {
+    row.failed(message, hint);
+    if (button) button.disabled = false;
+  };
+  row.stop.hidden = true;
   let job;
   try {
     job = await ask("POST", "/v1/pull", JSON.stringify(pulled(reference)));
   } catch (error) {
-    row.failed(error.message, error.hint);
+    failed(error.message, error.hint);
     return;
   }
   row.stop.dataset.cancel = job.id;
+  row.stop.hidden = false;
   const files = new Map();
   let all = null;
   follow(job.id, (name, said) => {
@@ -243,7 +253,7 @@ async function fetched(reference) {
     if (name !== "job" || !ended(said)) return;
     for (const each of said.warnings) row.warn(each.message, each.hint);
     if (said.status === "done") row.here(said.assets);
-    else row.failed(said.error ? said.error.message : said.status, said.error?.hint);
+    else failed(said.error ? said.error.message : said.status, said.error?.hint);
   });
 }
 
@@ -301,7 +311,11 @@ function dropping(place, field, heard) {
   place.addEventListener("dragover", over(true));
   place.addEventListener("dragleave", over(false));
   place.addEventListener("drop", (event) => { over(false)(event); if (event.dataTransfer.files.length) heard([...event.dataTransfer.files]); });
-  field?.addEventListener("change", () => heard([...field.files]));
+  field?.addEventListener("change", () => {
+    const files = [...field.files];
+    field.value = ""; // so that the same can be chosen again
+    heard(files);
+  });
 }
 
 // What was this made of?
@@ -552,7 +566,7 @@ if (form) {
   form.addEventListener("input", (event) => { if (!event.target.id.startsWith("find-")) changed(); });
   find("said-of").addEventListener("change", () => judge());
   form.addEventListener("submit", (event) => { event.preventDefault(); generate(); });
-  find("cancel").addEventListener("click", () => { if (jobs.length) ask("DELETE", `/v1/jobs/${jobs[0]}`).catch((error) => tell(error.message)); });
+  find("cancel").addEventListener("click", () => { if (jobs.length) ask("DELETE", `/v1/jobs/${jobs[0]}`).catch(refuse); });
   for (const kind of Object.keys(uses)) {
     const details = document.querySelector(`[data-place="${kind}"] details`);
     let typing = 0;
