@@ -288,7 +288,15 @@ function sent(file) {
 
 if (find("pull")) {
   const reference = find("reference");
-  const say = () => { if (reference.value.trim()) put("said", "/page/said/pull", JSON.stringify(pulled(reference.value.trim()))); };
+  const nothing = [...find("said").childNodes];
+  const say = () => {
+    if (reference.value.trim()) {
+      put("said", "/page/said/pull", JSON.stringify(pulled(reference.value.trim())));
+    } else {
+      turns.said = (turns.said ?? 0) + 1;
+      find("said").replaceChildren(...nothing);
+    }
+  };
   reference.addEventListener("input", say);
   find("previews").addEventListener("change", say);
   find("pull").addEventListener("submit", (event) => {
@@ -346,10 +354,13 @@ function wanted() {
   if (uses.embedding.size) body.textual_inversions = Object.fromEntries(uses.embedding);
   if (!find("auto").checked) body.auto_embeddings = false;
   if (find("count").value) body.num_images = Number(find("count").value);
+  if (find("count").validity.badInput) body.num_images = "?"; // its value is empty then, and the server is to refuse it
   for (const field of form.querySelectorAll("[data-option]")) {
     const { option, type } = field.dataset;
     if (type === "bool") {
       if (field.checked) body[option] = true;
+    } else if (field.validity.badInput) {
+      body[option] = "?";
     } else if (type === "text") {
       if (field.value) body[option] = field.value;
     } else if (field.value.trim()) {
@@ -361,7 +372,7 @@ function wanted() {
 
 /** As JSON, in which seeds are numbers. */
 function written(body) {
-  return JSON.stringify(body).replace(/"(seed|variation_seed)":"(-1|[0-9]{1,20})"/g, '"$1":$2');
+  return JSON.stringify(body).replace(/"(seed|variation_seed)":"(-1|[0-9]{1,20})"/g, (_, name, digits) => `"${name}":${BigInt(digits)}`);
 }
 
 function show(kind) {
@@ -381,6 +392,7 @@ function show(kind) {
     for (const input of kind === "lora" ? weighing.children : []) {
       input.value = weight;
       input.setAttribute("aria-label", `${input.type === "range" ? "Slider of the weight" : "Weight"} of ${name}`);
+      input.addEventListener("change", () => { if (input.value === "") input.value = uses.lora.get(name); });
       input.addEventListener("input", () => {
         if (input.value === "") return;
         uses.lora.set(name, Number(input.value));
@@ -565,6 +577,10 @@ if (form) {
   });
   form.addEventListener("input", (event) => { if (!event.target.id.startsWith("find-")) changed(); });
   find("said-of").addEventListener("change", () => judge());
+  form.addEventListener("invalid", ({ target }) => { // which a browser cannot point at while it is folded away
+    const fold = target.closest("details");
+    if (fold) fold.open = true;
+  }, true);
   form.addEventListener("submit", (event) => { event.preventDefault(); generate(); });
   find("cancel").addEventListener("click", () => { if (jobs.length) ask("DELETE", `/v1/jobs/${jobs[0]}`).catch(refuse); });
   for (const kind of Object.keys(uses)) {
