@@ -116,8 +116,8 @@ document.addEventListener("click", async (event) => {
     if (copy) {
       await copied(find(copy));
       tell("Copied.");
-      button.textContent = "Copied";
-      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+      button.firstChild.data = "Copied"; // what stands behind it is for screen readers
+      setTimeout(() => { button.firstChild.data = "Copy"; }, 1500);
     } else if (cancel) {
       button.disabled = true;
       const job = await ask("DELETE", `/v1/jobs/${cancel}`);
@@ -176,7 +176,7 @@ for (const wrong of ["htmx:responseError", "htmx:sendError"]) {
   });
 }
 document.addEventListener("htmx:afterSwap", ({ target, detail }) => {
-  if (target.id !== "found") return;
+  if (!["found", "hits"].includes(target.id)) return;
   const count = target.querySelector(".count");
   if (count) tell(count.textContent);
   if (detail.requestConfig.elt.closest(".more")) target.focus({ preventScroll: true });
@@ -197,6 +197,13 @@ function coming(what) {
   row.append(state, line, stop);
   find("pulls").prepend(row);
   const warnings = [];
+  const becomes = (end) => {
+    const had = row.contains(document.activeElement);
+    row.replaceChildren(end, ...warnings);
+    if (!had) return;
+    row.tabIndex = -1;
+    row.focus();
+  };
   return {
     stop,
     warn(message, hint) { warnings.push(finding("warning", message, hint)); },
@@ -205,7 +212,7 @@ function coming(what) {
       state.textContent = total ? `${what}: ${amount(done)} of ${amount(total)}` : `${what}: ${amount(done)}`;
     },
     failed(message, hint) {
-      row.replaceChildren(finding("error", `${what}: ${message}`, hint), ...warnings);
+      becomes(finding("error", `${what}: ${message}`, hint));
       tell(`${what}: ${message}`);
     },
     here(names) {
@@ -215,7 +222,7 @@ function coming(what) {
         link.href = `/assets/${encodeURIComponent(name)}`;
         good.firstChild.append(names.indexOf(name) ? ", " : ", as ", link);
       }
-      row.replaceChildren(good, ...warnings);
+      becomes(good);
       tell(good.textContent);
     },
   };
@@ -460,6 +467,7 @@ function judge() {
 
 /** Show how far a job is, and let it be cancelled, while there is one. */
 function busy() {
+  if (!jobs.length && document.activeElement === find("cancel")) find("generate").focus();
   find("cancel").hidden = find("progress").hidden = !jobs.length;
   find("progress").value = 0;
   find("preview").hidden = true;
@@ -555,6 +563,7 @@ function beginLike() {
   if (!like) return;
   begin(JSON.parse(like.dataset.start));
   like.parentElement.remove();
+  find("origin").querySelector("summary").focus();
   tell("The form is filled in.");
 }
 
