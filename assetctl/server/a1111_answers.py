@@ -16,7 +16,7 @@ import orjson
 import assetctl
 from assetctl.errors import AmbiguousNameError, AssetctlError, FileError, NotFoundError, UsageError
 from assetctl.pictures import read_parameters
-from assetctl.server.waiting import about
+from assetctl.server.waiting import about, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +157,7 @@ def memory(_asked: Asked) -> dict[str, Any]:
 
 def png_info(asked: Asked) -> dict[str, Any]:
     """What a picture says of how it was made."""
-    text: str = asked.body["image"]
+    text: str = asked.body["image"].replace("\n", "").replace("\r", "")
     start = _DATA.match(text)
     with about("image"):
         try:
@@ -187,7 +187,8 @@ def png_info(asked: Asked) -> dict[str, Any]:
 def answered(body: Mapping[str, Any], made: Made) -> dict[str, Any]:
     """Pictures as A1111 hands them over: as they were saved, each with its infotext inside."""
     images = [base64.b64encode(each).decode() for each in made.data] if body.get("send_images") is not False else []
-    return {"images": images, "parameters": _echoed(dict(body)), "info": orjson.dumps(_info(made)).decode()}
+    info = {**_info(made), "batch_size": whole(body.get("batch_size") or 1)}
+    return {"images": images, "parameters": _echoed(dict(body)), "info": orjson.dumps(info).decode()}
 
 
 def _echoed(value: Any) -> Any:  # noqa: ANN401 - whatever JSON has
@@ -218,7 +219,7 @@ def _info(made: Made) -> dict[str, Any]:
         "seed": seeds[0], "all_seeds": seeds, "subseed": variations[0], "all_subseeds": variations,
         "subseed_strength": first.get("variation_strength", 0), "width": first.get("width"),
         "height": first.get("height"), "sampler_name": first.get("sampler"), "cfg_scale": first.get("cfg_scale"),
-        "steps": first.get("steps"), "batch_size": 1, "restore_faces": False, "face_restoration_model": None,
+        "steps": first.get("steps"), "restore_faces": False, "face_restoration_model": None,
         "sd_model_name": wanted["checkpoint"], "sd_model_hash": ((checkpoint and checkpoint.sha256) or "")[:10],
         "sd_vae_name": vae and vae.name, "sd_vae_hash": ((vae and vae.sha256) or "")[:10] or None,
         "seed_resize_from_w": first.get("resize_seed_width", 0),

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assetctl.errors import UnusableError, UsageError
 from assetctl.options import MAX_SEED, RANDOM
 from assetctl.request import MAX_COUNT
+from assetctl.samplers import told_apart
 from assetctl.server.endpoints import PROMPT, TEXT, check_value
 from assetctl.server.requests import job_of
+from assetctl.server.safety import LARGEST_BODY
 from assetctl.server.waiting import Fields, about, not_yet, option_of, whole
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ _NUMBER: Schema = {"type": ["number", "null"]}
 _FLAG: Schema = {"type": ["boolean", "null"]}
 _LIST: Schema = {"type": ["array", "null"]}
 _OBJECT: Schema = {"type": ["object", "null"]}
+
+#: What is passed over, or refused by its name, whatever it is.
+_ANY: Schema = {"maxLength": LARGEST_BODY, "items": {"maxLength": LARGEST_BODY}}
 
 
 class _Obeyed(NamedTuple):
@@ -86,7 +91,7 @@ TXT2IMG: Mapping[str, Schema] = {
     **dict.fromkeys(_NUMBERS, _NUMBER),
     **dict.fromkeys(("send_images", "override_settings_restore_afterwards"), _FLAG),
     **dict.fromkeys(("override_settings", "alwayson_scripts"), _OBJECT),
-    **{name: {} for name in (*_NOT_YET, *_HARMLESS)},
+    **dict.fromkeys((*_NOT_YET, *_HARMLESS), _ANY),
 }  # fmt: skip
 
 #: Settings that are obeyed, with A1111's usual value of each.
@@ -234,8 +239,9 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
             found[obeyed.option] = option_of(obeyed.option, value, name)
     field = "sampler_name" if body.get("sampler_name") else "sampler_index"
     found["sampler"] = option_of("sampler", body.get(field) or "Euler", field)
-    if body.get("scheduler"):
+    if body.get("scheduler"):  # which counts in the place of a schedule in the sampler's name, even as Automatic
         found["scheduler"] = option_of("scheduler", body["scheduler"], "scheduler")
+        found["sampler"] = told_apart(found["sampler"])[0]
     return found
 
 

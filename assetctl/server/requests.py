@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _KINDS: dict[str, dict[str, Any]] = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
 
 #: Those options that are prompts, and may be as long.
-_PROMPTS = ("prompt_l", "negative_l")
+PROMPTS = ("prompt_l", "negative_l")
 
 #: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
 SETTINGS: Mapping[str, Schema] = {
-    each.name: (PROMPT if each.name in _PROMPTS else _KINDS[each.type.__name__])
+    each.name: (PROMPT if each.name in PROMPTS else _KINDS[each.type.__name__])
     | ({} if each.bounds is None else {"minimum": each.bounds[0], "maximum": each.bounds[1]})
     | ({} if each.multiple == 1 else {"multipleOf": each.multiple})
     | {"description": each.help}

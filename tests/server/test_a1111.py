@@ -135,6 +135,14 @@ def test_fields_and_settings_are_obeyed(server, case):
     assert {name: picture.settings.get(name) for name in case["settings"]} == case["settings"]
 
 
+def test_what_is_passed_over_or_cannot_be_done_may_be_long(server):
+    made(server, enable_hr=False, hr_prompt="a cat, " * 200, script_args=["x" * 1200])
+    for name, value in (("init_images", ["A" * 1200]), ("firstpass_image", "A" * 1200)):
+        reply = server.post("/sdapi/v1/txt2img", {"prompt": "a cat", name: value})
+        assert (reply.status, reply.document["field"]) == (422, name)
+        assert f"cannot do {name} yet" in reply.document["detail"]
+
+
 def test_a_field_that_nobody_knows_is_passed_over_as_a1111_does(server):
     answer, _ = made(server, mystery={"deep": [1, 10**40]}, auth="x:y", hr_scale=10**40)
     assert answer["parameters"]["mystery"]["deep"][0] == 1
@@ -143,6 +151,7 @@ def test_a_field_that_nobody_knows_is_passed_over_as_a1111_does(server):
 def test_pictures_hold_their_infotext_and_are_those_of_the_history(server):
     answer, info = made(server, prompt="a cat", negative_prompt="dogs", seed=7, n_iter=2, batch_size=2)
     assert info["all_seeds"] == [7, 8, 9, 10]
+    assert info["batch_size"] == 2
     assert answer["parameters"]["seed"] == 7
     for image, picture, text in zip(answer["images"], recorded(server, 4), info["infotexts"], strict=True):
         data = base64.b64decode(image)
@@ -248,8 +257,10 @@ def test_every_sampler_and_schedule_that_is_listed_can_be_asked_for(server):
 
 def test_a_picture_is_read_wherever_its_bytes_come_from(server):
     answer, info = made(server, prompt="a cat", seed=7, width=640)
-    for start in ("", "data:image/png;base64,"):
-        read = server.post("/sdapi/v1/png-info", {"image": start + answer["images"][0]}).document
+    assert info["batch_size"] == 1
+    lines = base64.encodebytes(base64.b64decode(answer["images"][0])).decode()
+    for sent in (answer["images"][0], "data:image/png;base64," + answer["images"][0], lines):
+        read = server.post("/sdapi/v1/png-info", {"image": sent}).document
         assert read["info"] == info["infotexts"][0]
         assert read["parameters"]["Prompt"] == "a cat"
         assert read["parameters"]["Seed"] == "7"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -271,6 +272,67 @@ def test_of_two_jobs_each_is_seen_and_cancelled(tmp_path, browser):
 
 
 @pytest.mark.slow
+def test_as_many_jobs_as_one_likes_keep_no_page_waiting(tmp_path, browser):
+    slowly = {"PAINTER_STEPS": "400", "PAINTER_SECONDS": "0.05"}
+    with served(filled(tmp_path), **slowly) as slow, opened(browser, slow.url) as tab:
+        tab.goto(f"{slow.url}/combine")
+        for number in range(1, 8):  # a browser has six connections
+            tab.click("#generate")
+            playwright.expect(tab.locator("#state")).to_contain_text(f"Job {number} waits")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+        assert tab.evaluate("async () => (await fetch('/v1/health')).ok")
+        tab.click("#cancel")
+        assert slow.await_job(1)["status"] == "cancelled"
+        slow.await_job(2, "running")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+
+
+@pytest.mark.slow
+def test_what_became_of_a_job_stays_in_sight_and_one_that_is_gone_is_given_up(tmp_path, browser):
+    slowly = {"PAINTER_STEPS": "400", "PAINTER_SECONDS": "0.05"}
+    with served(filled(tmp_path), **slowly) as slow, opened(browser, slow.url) as tab:
+        tab.goto(f"{slow.url}/combine")
+        for number, prompt in enumerate(("a cat", "a failure", "a dog"), 1):
+            tab.fill("#prompt", prompt)
+            tab.click("#generate")
+            playwright.expect(tab.locator("#state")).to_contain_text(f"Job {number} waits")
+        tab.click("#cancel")
+        slow.await_job(3, "running")
+        tab.wait_for_function("() => document.getElementById('progress').value > 0")
+        assert "Job 2: It cannot be painted." in tab.inner_text("#failed")
+        tab.click("#cancel")
+        playwright.expect(tab.locator("#state")).to_have_text("Cancelled.")
+        assert "Job 2: It cannot be painted." in tab.inner_text("#failed")
+        tab.route("**/page/jobs/*/events*", lambda route: route.fulfill(status=404))
+        tab.route("**/v1/jobs/*", lambda route: route.fulfill(status=404, json={"error": {"message": "It is gone."}}))
+        tab.click("#generate")
+        tab.wait_for_selector("#failed >> text=It is gone.")
+        playwright.expect(tab.locator("#cancel")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_files_are_sent_one_after_the_other(server, browser, tmp_path):
+    paths = [headers.write_safetensors(tmp_path / f"sent-{n}.safetensors", headers.lora({CHANGED: (768, n)}))
+             for n in (1, 2, 3)]  # fmt: skip
+    with opened(browser, server.url) as tab:
+        held = []
+        tab.route("**/v1/assets?*", held.append)
+        tab.goto(f"{server.url}/pull")
+        with tab.expect_request("**/v1/assets?*"):
+            tab.set_input_files("#files", paths)
+        playwright.expect(tab.locator("#pulls li")).to_have_count(3)
+        tab.click("#pulls button >> text=sent-2")
+        tab.wait_for_selector("#pulls .finding.error >> text=cancelled")
+        assert len(held) == 1
+        with tab.expect_request("**/v1/assets?*"):
+            held[0].continue_()
+        held[1].continue_()
+        playwright.expect(tab.locator("#pulls .finding.good a")).to_have_text(["sent-3", "sent-1"])
+        for name in ("sent-1", "sent-3"):
+            server.ask("DELETE", f"/v1/assets/{name}")
+
+
+@pytest.mark.slow
 def test_a_verdict_is_none_of_what_stood_there_before(server, browser):
     with opened(browser, server.url) as tab:
         tab.goto(f"{server.url}/combine?checkpoint=dawn")
@@ -286,6 +348,18 @@ def test_a_verdict_is_none_of_what_stood_there_before(server, browser):
 
 
 @pytest.mark.slow
+def test_prompts_of_several_lines_are_made_again_as_they_are(server, browser):
+    asked = {"prompt": "x", "checkpoint": "dawn", "flavour": "comfyui", "prompt_l": "a cat\na dog ", "width": 64}
+    number = server.post("/v1/generate?wait=true", asked).data["images"][0]["number"]
+    told = server.get(f"/v1/pictures/{number}").data["request"]
+    with opened(browser, server.url) as tab:
+        tab.goto(f"{server.url}/combine?from={number}")
+        tab.wait_for_selector("#said-curl")
+        said = json.loads(shlex.split(tab.inner_text("#said-curl"))[-1])
+        assert said["prompt_l"] == told["prompt_l"]
+
+
+@pytest.mark.slow
 def test_jobs_that_do_not_change_keep_the_focus(server, browser):
     server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn"})
     with opened(browser, server.url) as tab:
@@ -298,6 +372,25 @@ def test_jobs_that_do_not_change_keep_the_focus(server, browser):
             tab.wait_for_timeout(500)
             assert tab.evaluate("() => document.activeElement.matches('.made a')")
             assert tab.evaluate("() => !document.contains(window.had)") == swapped
+
+
+@pytest.mark.slow
+def test_what_is_not_answered_leaves_no_list_of_before(server, browser):
+    with opened(browser, server.url) as tab:
+        tab.goto(server.url)
+        tab.route("**/?*", lambda route: route.abort())
+        tab.fill("[name=q]", "whiskers")
+        playwright.expect(tab.locator("#found .finding.error")).to_contain_text("did not answer")
+        assert tab.locator("#found .card").count() == 0
+        tab.unroute("**/?*")
+        tab.fill("[name=q]", "whisk")
+        playwright.expect(tab.locator("#found .card")).to_have_count(1)
+        tab.goto(f"{server.url}/jobs")
+        with tab.expect_request_finished(lambda asked: asked.url.endswith("/jobs")):
+            tab.route("**/jobs", lambda route: route.fulfill(status=500, body="<h1>It broke.</h1>"))
+        tab.wait_for_selector("#jobs .finding.error >> text=It broke.")
+        tab.unroute("**/jobs")
+        playwright.expect(tab.locator("#jobs .finding.error")).to_have_count(0)
 
 
 @pytest.mark.slow

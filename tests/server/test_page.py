@@ -115,6 +115,12 @@ def test_what_a_form_begins_with_ends_no_script(server):
     assert json.loads(start)["seed"] == str(2**64 - 1)
 
 
+def test_every_prompt_has_a_field_of_several_lines(server):
+    fields = [each["data-option"] for tag, each in read(server.get("/combine")).tags if "data-option" in each
+              and tag == "textarea"]  # fmt: skip
+    assert fields == ["prompt_l", "negative_l"]
+
+
 def test_a_picture_is_made_again_with_both_weights_of_a_lora(server):
     job = server.post(
         "/v1/generate?wait=true", {"prompt": "x <lora:whiskers:0.5:0.8>", "checkpoint": "dawn", "seed": 1}
@@ -262,6 +268,22 @@ def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
     planned = document(same)
     assert plan["seeds"] == first["request"]["seeds"]
     assert {**plan, "seed": 0, "seeds": 0} == {**planned, "seed": 0, "seeds": 0}
+
+
+def test_a_width_alone_is_said_with_the_height_that_it_gets(server):
+    asked = {"checkpoint": "dawn", "prompt": "x", "width": 64}
+    (planned, _) = server.registry.plan(request(asked))
+    assert f"--size=64x{planned.settings['height']}" in shlex.split(pasted(server, asked)[2])
+    assert "--size" not in pasted(server, {"checkpoint": "dawn", "prompt": "x"})[2]
+    reply = server.post("/page/said/check", {"checkpoint": "nobody", "width": 64})
+    assert b"name both" in reply.body
+    assert b"said-command" not in reply.body
+
+
+def request(asked):
+    from assetctl.server.requests import job_of, request_of
+
+    return request_of(job_of(asked))
 
 
 def test_what_is_fetched_is_said_elsewhere(server):
@@ -434,6 +456,28 @@ def test_a_picture_has_a_page(server):
     for path in ("/history", "/jobs", "/assets/whiskers"):
         assert f'href="/pictures/{number}"'.encode() in server.get(path).body, path
     assert server.get("/pictures/99999").status == 404
+
+
+def test_no_page_of_the_history_is_empty(server, monkeypatch):
+    from assetctl.server import page
+
+    monkeypatch.setattr(page, "_PICTURES", 2)
+    asked = {"prompt": "paged", "checkpoint": "dawn", "num_images": 4}
+    numbers = [each["number"] for each in server.post("/v1/generate?wait=true", asked).data["images"]]
+    seen, path = [], "/history?prompt=paged"
+    while path:
+        found = read(server.get(path))
+        seen.append([each["id"] for _, each in found.tags if each.get("id", "").startswith("picture-")])
+        path = next((each["href"] for tag, each in found.tags if tag == "a" and "before=" in each["href"]), None)
+    assert seen == [[f"picture-{each}" for each in pair] for pair in (numbers[:1:-1], numbers[1::-1])]
+
+
+def test_a_name_that_is_half_typed_finds_no_pictures(server):
+    server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn"})
+    found = read(server.get("/history?with=daw"))
+    assert "daw" in found.text
+    assert not [each for _, each in found.tags if each.get("id", "").startswith("picture-")]
+    assert [each["value"] for _, each in found.tags if each.get("name") == "with"] == ["daw"]
 
 
 # previews

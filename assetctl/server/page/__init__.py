@@ -14,13 +14,14 @@ from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response
 from starlette.routing import Route
 
-from assetctl.errors import AssetctlError, UsageError
+from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, UsageError
 from assetctl.operations.make.history import lines_of
 from assetctl.options import OPTIONS
 from assetctl.server.app import status_of
 from assetctl.server.page.asked import page_face
 from assetctl.server.page.rendering import HEADERS, PLACES, TYPES, html, label, page_files, start_of, templates
 from assetctl.server.page.said import said
+from assetctl.server.requests import PROMPTS
 from assetctl.settings import program
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class _Page:
         has_checkpoint = bool(self._registry.list(kind="checkpoint", limit=1))
         return html(
             "combine.html", first=first, rest=rest, start=start, told=told, has_checkpoint=has_checkpoint, label=label,
-            home=self._assetctl(),
+            home=self._assetctl(), prompts=PROMPTS,
         )  # fmt: skip
 
     def start_of(self, request: Request) -> tuple[dict[str, Any], Outlook | None]:
@@ -251,12 +252,17 @@ class _Page:
         """The pictures that were made."""
         asked = _asked(request, "prompt", "with", "before")
         before = asked.get("before", "")
-        made = self._registry.history(
-            _PICTURES, prompt=asked.get("prompt"), used=asked.get("with"), damaged=lambda _: None,
-            before=int(before) if re.fullmatch("[0-9]{1,18}", before, re.ASCII) else None,
-        )  # fmt: skip
-        more = urlencode({**asked, "before": made[-1].number}) if len(made) == _PICTURES else None
-        return html("history.html", made=made, asked=asked, more=more)
+        made: Sequence[Any] = ()
+        problem: AssetctlError | None = None
+        try:
+            made = self._registry.history(
+                _PICTURES + 1, prompt=asked.get("prompt"), used=asked.get("with"), damaged=lambda _: None,
+                before=int(before) if re.fullmatch("[0-9]{1,18}", before, re.ASCII) else None,
+            )  # fmt: skip
+        except (NotFoundError, AmbiguousNameError) as error:  # a name is still being typed
+            problem = error
+        more = urlencode({**asked, "before": made[_PICTURES - 1].number}) if len(made) > _PICTURES else None
+        return html("history.html", made=made[:_PICTURES], asked=asked, more=more, problem=problem)
 
     # what is done
 

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 from assetctl.compat.check import refusal, verdict
 from assetctl.errors import AssetctlError
 from assetctl.operations.make.inspect_picture import lines_of
+from assetctl.options import together
 from assetctl.prompt import is_infotext
 from assetctl.server.endpoints import PROMPT, Endpoint
 from assetctl.server.face import Face
 from assetctl.server.own import OWN
 from assetctl.server.own_jobs import look_into
 from assetctl.server.page.rendering import PLAIN, html
-from assetctl.server.page.said import FORMS, said
-from assetctl.server.requests import request_of
+from assetctl.server.page.said import FORMS, command, said
+from assetctl.server.requests import job_of, request_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.responses import Response
 
     from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.registry import Registry
     from assetctl.server.endpoints import Asked
 
 
@@ -58,9 +60,27 @@ def _said(of: str) -> Callable[[Asked], Response]:
     def answer(asked: Asked) -> Response:
         """The request of a form in other words."""
         home, token = asked.registry.settings.home, "authorization" in asked.headers
-        return html("said.html", said=said(of, asked.body, asked.base, home, token=token))
+        found, sides = said(of, asked.body, asked.base, home, token=token), _other_sides(asked.registry, asked.body)
+        if sides is None:
+            found = replace(found, command=None)
+        elif sides:
+            found = replace(found, command=command(of, {**asked.body, **sides}, home))
+        return html("said.html", said=found)
 
     return answer
+
+
+def _other_sides(registry: Registry, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What goes with a width or a height that is named alone, which a command line cannot; `None` if it is unknown."""
+    pairs = [[each.name for each in options] for options in together("flag").values() if len(options) > 1]
+    halves = [pair for pair in pairs if len({body.get(name) is None for name in pair}) > 1]
+    if not halves:
+        return {}
+    try:
+        settings = registry.plan(request_of(job_of(body)))[0].settings
+        return {name: settings[name] for pair in halves for name in pair}
+    except (AssetctlError, KeyError):
+        return None
 
 
 class _PageFace(Face):
@@ -81,5 +101,11 @@ def page_face() -> Face:
         replace(generate, path="/page/check", answer=_judged, query={}, heavy=True, also=None, gives=""),
         replace(inspect, path="/page/inspect", answer=_looked_into, gives=""),
         Endpoint("POST", "/page/read", _read, "", body={"text": PROMPT}, required=("text",), heavy=True),
-        *(replace(form, path=f"/page/said/{of}", answer=_said(of), query={}, gives="") for of, form in FORMS.items()),
+        *(
+            replace(
+                form, path=f"/page/said/{of}", answer=_said(of), query={}, gives="",
+                heavy=of in ("generate", "check"),  # which may look at the checkpoint
+            )
+            for of, form in FORMS.items()
+        ),
     ))  # fmt: skip

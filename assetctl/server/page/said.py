@@ -81,11 +81,11 @@ _AUTHORIZATION = '"Authorization": f"Bearer {os.environ[\'ASSETCTL_TOKEN\']}"'
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The same request in three languages."""
+    """The same request in three languages; the command line may have no words for it."""
 
     curl: str
     python: str
-    command: str
+    command: str | None
 
 
 def said(of: str, body: Mapping[str, Any], base: str, home: Path, *, token: bool) -> Said:

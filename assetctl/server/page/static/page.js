@@ -34,6 +34,12 @@ function finding(severity, message, hint) {
   return found;
 }
 
+/** What an error page says, if there is one. */
+function refusal(page) {
+  const said = new DOMParser().parseFromString(page, "text/html").querySelector("h1");
+  return said ? finding("error", said.textContent) : finding("error", SILENT.message, SILENT.hint);
+}
+
 /** What stands between backticks is typed. */
 function worded(text) {
   return String(text).split("`").map((part, n, all) => (n % 2 && n < all.length - 1 ? made("code", part) : n % 2 ? `\`${part}` : part));
@@ -57,16 +63,47 @@ async function put(id, path, body, type = "application/json") {
   else find(id).innerHTML = text;
 }
 
-/** Call `heard` with each event of a job until it has ended; returns what ends the listening. */
+const followed = []; // jobs in the order of their turn
+let source = null;
+
+/** Call `heard` with each event of a job until it has ended. One is heard at a time, as they are worked on: a browser has
+    six connections to a server, for all of its tabs. */
 function follow(id, heard, previews = false) {
-  const source = new EventSource(`/page/jobs/${id}/events${previews ? "?previews=true" : ""}`);
-  const handle = (event) => {
-    const said = JSON.parse(event.data);
-    heard(event.type, said);
-    if (event.type === "job" && ended(said)) source.close();
+  followed.push({ id, heard, previews });
+  if (followed.length === 1) listen();
+}
+
+function listen() {
+  source?.close();
+  if (!followed.length || document.hidden) return;
+  const { id, heard, previews } = followed[0];
+  source = new EventSource(`/page/jobs/${id}/events${previews ? "?previews=true" : ""}`);
+  const hear = (name, said) => {
+    if (name === "job" && ended(said)) {
+      followed.shift();
+      listen();
+    }
+    heard(name, said);
   };
-  for (const name of ["job", "step", "preview", "started", "bytes", "warned"]) source.addEventListener(name, handle);
-  return () => source.close();
+  for (const name of ["job", "step", "preview", "started", "bytes"]) {
+    source.addEventListener(name, (event) => hear(name, JSON.parse(event.data)));
+  }
+  source.addEventListener("error", async ({ target }) => {
+    if (target.readyState !== EventSource.CLOSED) return; // which else listens again by itself
+    const job = await ask("GET", `/v1/jobs/${id}`).catch(({ message, hint }) => (
+      message === SILENT.message ? {} : { status: "failed", error: { message, hint }, images: [], assets: [], warnings: [] }));
+    if (target !== source) return;
+    if (ended(job)) hear("job", job);
+    else setTimeout(listen, 2000);
+  });
+}
+
+document.addEventListener("visibilitychange", listen);
+
+/** A job that waits for its turn to be heard may have ended without having been begun. */
+function learned(job) {
+  const at = followed.findIndex((each) => each.id === job.id);
+  if (at > 0 && ended(job)) followed.splice(at, 1)[0].heard("job", job);
 }
 
 // Copying, cancelling, fetching: buttons that templates made, wherever they are.
@@ -79,16 +116,17 @@ document.addEventListener("click", async (event) => {
     if (copy) {
       await copied(find(copy));
       tell("Copied.");
-      button.textContent = "Copied";
-      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+      button.firstChild.data = "Copied"; // what stands behind it is for screen readers
+      setTimeout(() => { button.firstChild.data = "Copy"; }, 1500);
     } else if (cancel) {
       button.disabled = true;
-      await ask("DELETE", `/v1/jobs/${cancel}`);
-      tell(`Job ${cancel} is cancelled.`);
+      const job = await ask("DELETE", `/v1/jobs/${cancel}`);
+      learned(job);
+      tell(`Job ${cancel} ${job.status === "cancelled" ? "is cancelled" : ended(job) ? "has ended" : "ends at its next step"}.`);
       if (find("jobs")) window.htmx.trigger("#jobs", "changed");
     } else if (pull) {
       button.disabled = true;
-      await fetched(pull);
+      await fetched(pull, button);
     } else if (read) {
       await put("told-of", "/page/read", JSON.stringify({ text: find(read).value }));
       beginLike();
@@ -98,6 +136,8 @@ document.addEventListener("click", async (event) => {
     }
   } catch (error) {
     button.disabled = false;
+    if (button.nextElementSibling?.matches(".finding")) button.nextElementSibling.remove();
+    button.after(finding("error", error.message, error.hint));
     tell(error.message);
   }
 });
@@ -124,8 +164,19 @@ document.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
   if (detail.serverResponse === seen) detail.shouldSwap = false;
   seen = detail.serverResponse;
 });
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.target.id === "hits") detail.target.replaceChildren(made("p", "Searching…", "lead"));
+});
+for (const wrong of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(wrong, ({ detail: { target, xhr } }) => {
+    if (target.id === "jobs" && seen === null) return; // which is asked for time and again
+    if (target.id === "jobs") seen = null;
+    target.replaceChildren(refusal(xhr.responseText));
+    tell(target.textContent);
+  });
+}
 document.addEventListener("htmx:afterSwap", ({ target, detail }) => {
-  if (target.id !== "found") return;
+  if (!["found", "hits"].includes(target.id)) return;
   const count = target.querySelector(".count");
   if (count) tell(count.textContent);
   if (detail.requestConfig.elt.closest(".more")) target.focus({ preventScroll: true });
@@ -146,6 +197,13 @@ function coming(what) {
   row.append(state, line, stop);
   find("pulls").prepend(row);
   const warnings = [];
+  const becomes = (end) => {
+    const had = row.contains(document.activeElement);
+    row.replaceChildren(end, ...warnings);
+    if (!had) return;
+    row.tabIndex = -1;
+    row.focus();
+  };
   return {
     stop,
     warn(message, hint) { warnings.push(finding("warning", message, hint)); },
@@ -154,7 +212,7 @@ function coming(what) {
       state.textContent = total ? `${what}: ${amount(done)} of ${amount(total)}` : `${what}: ${amount(done)}`;
     },
     failed(message, hint) {
-      row.replaceChildren(finding("error", `${what}: ${message}`, hint), ...warnings);
+      becomes(finding("error", `${what}: ${message}`, hint));
       tell(`${what}: ${message}`);
     },
     here(names) {
@@ -164,7 +222,7 @@ function coming(what) {
         link.href = `/assets/${encodeURIComponent(name)}`;
         good.firstChild.append(names.indexOf(name) ? ", " : ", as ", link);
       }
-      row.replaceChildren(good, ...warnings);
+      becomes(good);
       tell(good.textContent);
     },
   };
@@ -172,36 +230,47 @@ function coming(what) {
 
 const pulled = (reference) => ({ reference, ...(find("previews").checked && { previews: true }) });
 
-async function fetched(reference) {
+/** Have something fetched; a button that asked for it can be pressed again where that fails. */
+async function fetched(reference, button) {
   const row = coming(reference);
+  const failed = (message, hint) => {
+    row.failed(message, hint);
+    if (button) button.disabled = false;
+  };
+  row.stop.hidden = true;
   let job;
   try {
     job = await ask("POST", "/v1/pull", JSON.stringify(pulled(reference)));
   } catch (error) {
-    row.failed(error.message, error.hint);
+    failed(error.message, error.hint);
     return;
   }
   row.stop.dataset.cancel = job.id;
+  row.stop.hidden = false;
   const files = new Map();
   let all = null;
   follow(job.id, (name, said) => {
-    if (name === "started" && said.total) all = said.total;
+    if (["job", "started"].includes(name) && said.total) all = said.total;
     else if (name === "bytes") {
       files.set(said.file, said);
       const each = [...files.values()];
       const sum = (of) => each.reduce((total, file) => total + (file[of] ?? 0), 0);
       row.far(sum("done"), all ?? sum("total"));
-    } else if (name === "warned") row.warn(said.message, said.hint);
+    }
     if (name !== "job" || !ended(said)) return;
+    for (const each of said.warnings) row.warn(each.message, each.hint);
     if (said.status === "done") row.here(said.assets);
-    else row.failed(said.error ? said.error.message : said.status, said.error?.hint);
+    else failed(said.error ? said.error.message : said.status, said.error?.hint);
   });
 }
 
-/** Send a file as it is; only this way does a browser tell how far that is. */
+let sending = Promise.resolve();
+
+/** Send a file as it is, after those before; only this way does a browser tell how far that is. */
 function sent(file) {
   const row = coming(file.name);
   const asked = new XMLHttpRequest();
+  let stopped = false;
   asked.open("POST", `/v1/assets?filename=${encodeURIComponent(file.name)}`);
   asked.setRequestHeader("Content-Type", "application/octet-stream");
   asked.responseType = "json";
@@ -213,14 +282,28 @@ function sent(file) {
     else row.here([data.name]);
   });
   asked.addEventListener("error", () => row.failed("The connection failed.", "Is the server there?"));
-  asked.addEventListener("abort", () => row.failed("cancelled"));
-  row.stop.addEventListener("click", () => asked.abort());
-  asked.send(file);
+  row.stop.addEventListener("click", () => {
+    stopped = true;
+    asked.abort();
+    row.failed("cancelled");
+  });
+  sending = sending.then(() => stopped || new Promise((over) => {
+    asked.addEventListener("loadend", over);
+    asked.send(file);
+  }));
 }
 
 if (find("pull")) {
   const reference = find("reference");
-  const say = () => { if (reference.value.trim()) put("said", "/page/said/pull", JSON.stringify(pulled(reference.value.trim()))); };
+  const nothing = [...find("said").childNodes];
+  const say = () => {
+    if (reference.value.trim()) {
+      put("said", "/page/said/pull", JSON.stringify(pulled(reference.value.trim())));
+    } else {
+      turns.said = (turns.said ?? 0) + 1;
+      find("said").replaceChildren(...nothing);
+    }
+  };
   reference.addEventListener("input", say);
   find("previews").addEventListener("change", say);
   find("pull").addEventListener("submit", (event) => {
@@ -243,7 +326,11 @@ function dropping(place, field, heard) {
   place.addEventListener("dragover", over(true));
   place.addEventListener("dragleave", over(false));
   place.addEventListener("drop", (event) => { over(false)(event); if (event.dataTransfer.files.length) heard([...event.dataTransfer.files]); });
-  field?.addEventListener("change", () => heard([...field.files]));
+  field?.addEventListener("change", () => {
+    const files = [...field.files];
+    field.value = ""; // so that the same can be chosen again
+    heard(files);
+  });
 }
 
 // What was this made of?
@@ -274,10 +361,15 @@ function wanted() {
   if (uses.embedding.size) body.textual_inversions = Object.fromEntries(uses.embedding);
   if (!find("auto").checked) body.auto_embeddings = false;
   if (find("count").value) body.num_images = Number(find("count").value);
+  if (find("count").validity.badInput) body.num_images = "?"; // its value is empty then, and the server is to refuse it
   for (const field of form.querySelectorAll("[data-option]")) {
     const { option, type } = field.dataset;
     if (type === "bool") {
       if (field.checked) body[option] = true;
+    } else if (field.validity.badInput) {
+      body[option] = "?";
+    } else if (type === "text") {
+      if (field.value) body[option] = field.value;
     } else if (field.value.trim()) {
       body[option] = type === "int" || type === "float" ? Number(field.value) : field.value.trim();
     }
@@ -287,7 +379,7 @@ function wanted() {
 
 /** As JSON, in which seeds are numbers. */
 function written(body) {
-  return JSON.stringify(body).replace(/"(seed|variation_seed)":"(-1|[0-9]{1,20})"/g, '"$1":$2');
+  return JSON.stringify(body).replace(/"(seed|variation_seed)":"(-1|[0-9]{1,20})"/g, (_, name, digits) => `"${name}":${BigInt(digits)}`);
 }
 
 function show(kind) {
@@ -307,6 +399,7 @@ function show(kind) {
     for (const input of kind === "lora" ? weighing.children : []) {
       input.value = weight;
       input.setAttribute("aria-label", `${input.type === "range" ? "Slider of the weight" : "Weight"} of ${name}`);
+      input.addEventListener("change", () => { if (input.value === "") input.value = uses.lora.get(name); });
       input.addEventListener("input", () => {
         if (input.value === "") return;
         uses.lora.set(name, Number(input.value));
@@ -321,12 +414,18 @@ function show(kind) {
 
 async function offer(kind) {
   const query = new URLSearchParams({ kind, q: find(`find-${kind}`).value, checkpoint: [...uses.checkpoint.keys()][0] ?? "" });
+  const id = `offered-${kind}`;
+  const turn = turns[id] = (turns[id] ?? 0) + 1;
+  let ok = false;
+  let text = "";
   try {
     const answer = await fetch(`/page/choose?${query}`);
-    if (answer.ok) find(`offered-${kind}`).innerHTML = await answer.text(); // of a template, where names are escaped
-  } catch {
-    find(`offered-${kind}`).replaceChildren(finding("error", SILENT.message, SILENT.hint));
-  }
+    text = await answer.text();
+    ok = answer.ok;
+  } catch { /* which is said below */ }
+  if (turn !== turns[id]) return;
+  if (ok) find(id).innerHTML = text; // of a template, where names are escaped
+  else find(id).replaceChildren(refusal(text));
 }
 
 function choose(button) {
@@ -354,7 +453,7 @@ function changed(kind) {
     }
   }
   find("origin").querySelector("details").open = false; // both were of what stood there before
-  find("state").querySelector(".finding.error")?.remove();
+  find("failed").querySelector(".refused")?.remove();
   clearTimeout(waiting);
   waiting = setTimeout(judge, 250);
 }
@@ -368,6 +467,7 @@ function judge() {
 
 /** Show how far a job is, and let it be cancelled, while there is one. */
 function busy() {
+  if (!jobs.length && document.activeElement === find("cancel")) find("generate").focus();
   find("cancel").hidden = find("progress").hidden = !jobs.length;
   find("progress").value = 0;
   find("preview").hidden = true;
@@ -380,15 +480,24 @@ function step(text) {
   find("progress").setAttribute("aria-valuetext", text);
 }
 
+/** Say what the server does not do for the form as it stands; what became of jobs stays beside it. */
+function refuse(error) {
+  find("failed").querySelector(".refused")?.remove();
+  const refused = finding("error", error.message, error.hint);
+  refused.classList.add("refused");
+  find("failed").append(refused);
+}
+
 async function generate() {
   const state = find("state");
   let id;
   try {
     ({ id } = await ask("POST", "/page/generate", written(wanted())));
   } catch (error) {
-    state.replaceChildren(finding("error", error.message, error.hint));
+    refuse(error);
     return;
   }
+  find("failed").replaceChildren();
   jobs.push(id);
   if (jobs.length === 1) busy();
   state.textContent = `Job ${id} waits.`;
@@ -404,8 +513,8 @@ async function generate() {
     } else if (name === "job" && ended(said)) {
       jobs.splice(jobs.indexOf(id), 1);
       busy();
-      state.textContent = said.status === "done" ? "Done." : said.status === "cancelled" ? "Cancelled." : "";
-      if (said.error) state.append(finding("error", said.error.message, said.error.hint));
+      state.textContent = said.status === "done" ? "Done." : said.status === "cancelled" ? "Cancelled." : "Failed.";
+      if (said.error) find("failed").append(finding("error", `Job ${id}: ${said.error.message}`, said.error.hint));
       find("made").prepend(...said.images.map(picture));
     }
   }, true);
@@ -454,6 +563,7 @@ function beginLike() {
   if (!like) return;
   begin(JSON.parse(like.dataset.start));
   like.parentElement.remove();
+  find("origin").querySelector("summary").focus();
   tell("The form is filled in.");
 }
 
@@ -476,8 +586,12 @@ if (form) {
   });
   form.addEventListener("input", (event) => { if (!event.target.id.startsWith("find-")) changed(); });
   find("said-of").addEventListener("change", () => judge());
+  form.addEventListener("invalid", ({ target }) => { // which a browser cannot point at while it is folded away
+    const fold = target.closest("details");
+    if (fold) fold.open = true;
+  }, true);
   form.addEventListener("submit", (event) => { event.preventDefault(); generate(); });
-  find("cancel").addEventListener("click", () => { if (jobs.length) ask("DELETE", `/v1/jobs/${jobs[0]}`).catch((error) => tell(error.message)); });
+  find("cancel").addEventListener("click", () => { if (jobs.length) ask("DELETE", `/v1/jobs/${jobs[0]}`).catch(refuse); });
   for (const kind of Object.keys(uses)) {
     const details = document.querySelector(`[data-place="${kind}"] details`);
     let typing = 0;
