@@ -25,7 +25,7 @@ _NOTHING = "No assets were found."
 @command(
     gives="list[types.Asset]",
     examples=[
-        "assetctl import ~/stable-diffusion-webui/models",
+        "assetctl import ~/stable-diffusion-webui/models ~/stable-diffusion-webui/embeddings",
         "assetctl import whiskers.safetensors --tag cats",
         "assetctl import /data/loras --no-hash",
         "assetctl import ~/Downloads/whiskers.safetensors --move",
