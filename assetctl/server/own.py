@@ -24,7 +24,7 @@ from assetctl.server.endpoints import (
 )
 from assetctl.server.face import Face
 from assetctl.server.own_jobs import JOBS
-from assetctl.server.requests import PICTURES, SELECTION, request_of
+from assetctl.server.requests import PICTURES, SELECTION, request_of, see_tokens
 from assetctl.server.views import Health, family_views, options
 from assetctl.types import Fitting
 
@@ -156,6 +156,7 @@ def _remove(asked: Asked) -> Removal:
 def _check(asked: Asked) -> CheckReport:
     body = dict(asked.body)
     purpose, commercial = body.pop("for", None), body.pop("commercial", False)
+    see_tokens(body, asked.registry)
     return asked.registry.check(request_of(body), purpose=purpose, commercial=commercial)
 
 

@@ -16,7 +16,7 @@ from assetctl.errors import FileError, NotFoundError, StoppedError, UsageError
 from assetctl.operations.acquire.upload import Upload
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, PROMPT, TEXT, WHOLE, Answer, Asked, Endpoint
 from assetctl.server.face import status_of
-from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
+from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of, see_tokens
 from assetctl.sources import find_source
 from assetctl.wire import document, envelope
 from assetctl.wire.hints import error_classes
@@ -56,6 +56,7 @@ async def _generate(asked: Asked) -> object:
 def _wanted(asked: Asked) -> Job:
     body = dict(asked.body)
     priority = body.pop("priority", 0)
+    see_tokens(body, asked.registry)
     wanted = job_of(body)
     asked.queue.foresee(request_of(wanted))  # what cannot work is said now
     return _queued(asked, "generate", wanted, priority)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
@@ -14,6 +15,7 @@ from assetctl.server.endpoints import FLAG, LONGEST, NAME, NUMBER, PROMPT, TEXT,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from assetctl.registry import Registry
     from assetctl.server.endpoints import Schema
 
 _KINDS: dict[str, dict[str, Any]] = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
@@ -80,6 +82,23 @@ def job_of(body: Mapping[str, Any]) -> dict[str, Any]:
     if "textual_inversions" in body:
         job["embeddings"] = list(body["textual_inversions"])
     return {**job, "seeds": _seeds(body.get("seed"), body.get("num_images"))}
+
+
+def see_tokens(body: Mapping[str, Any], registry: Registry) -> None:
+    """See that the token that is said of an embedding is its own: by another, nothing in the prompt would be it.
+
+    Raises:
+        UsageError: It is not.
+        NotFoundError, AmbiguousNameError: The embedding's name.
+    """
+    for name, token in body.get("textual_inversions", {}).items():
+        if token is None:
+            continue
+        asset = registry.get(name)
+        own = {word.casefold() for word in (*asset.trigger_words, asset.name, Path(asset.path).stem)}
+        if token.casefold() not in own:
+            message = f"textual_inversions: {asset.name} goes by {asset.token!r:.100}, and not by {token!r:.100}."
+            raise UsageError(message, "Write its own token in the prompt, or null.")
 
 
 def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:

@@ -13,6 +13,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from material import write_embedding
 from patience import fair
 
 from assetctl import Registry
@@ -147,6 +148,18 @@ def test_an_upload_came_from_nowhere_that_could_be_asked_again(server, tmp_path)
     upload(server, "/v1/assets?filename=sent.safetensors", a_lora(1, tmp_path))
     assert server.registry.plan_removal("sent").is_final
     assert server.registry.export("sent").local == ("sent",)
+
+
+def test_an_embedding_is_called_by_its_own_token_and_no_other(server, tmp_path):
+    data = write_embedding(tmp_path / "bad-hand.safetensors").read_bytes()
+    upload(server, "/v1/assets?filename=bad-hand.safetensors", data)
+    body = {"prompt": "a cat, foo, bad-hand", "checkpoint": "dawn"}
+    for path in ("/v1/check", "/v1/generate"):
+        refused = server.post(path, {**body, "textual_inversions": {"bad-hand": "foo"}})
+        assert (refused.status, "goes by 'bad-hand', and not by 'foo'" in refused.body.decode()) == (400, True)
+    for token in ("Bad-Hand", None):
+        assert server.post("/v1/check", {**body, "textual_inversions": {"bad-hand": token}}).status == 200
+    assert server.ask("DELETE", "/v1/assets/bad-hand").status == 200
 
 
 def nothing_staged(server):
