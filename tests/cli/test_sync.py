@@ -215,7 +215,8 @@ def test_labels_as_the_catalog_keeps_them_are_in_sync(assetctl, manifest, label)
 def test_a_file_of_the_store_that_was_written_to_is_not_fetched_from_itself(assetctl, home, tmp_path, manifest):
     assetctl("import", "--move", write_lora(tmp_path / "only-copy.safetensors", seed=5))
     stored = home / "models" / "loras" / "only-copy.safetensors"
-    assetctl("export", "only-copy", "--out", manifest, "--force")
+    manifest.unlink()
+    assert assetctl("export", "only-copy", "--out", manifest).code == 0
     assert assetctl("sync", "--allow-outside").code == 0
     before = assetctl("inspect", "only-copy", "--json").data["sha256"]
     other = write_lora(tmp_path / "other.safetensors", seed=6).read_bytes()
