@@ -73,6 +73,7 @@ def text(said: object) -> str | None:
 def misspelt(reference: str) -> str:
     """A reference that is no address, and may have been meant as one, without the name and password in it."""
     shown = re.sub(r"(?is)^(\s*https?:[/\\]*).*@", r"\1***@", reference)
+    shown = re.sub(r"^\s*[^/@]+:[^/]*@(?=[\w-]+\.[\w.-]+[:/])", "***@", shown)  # before a host, without a scheme
     return redacted(shown)[:_LONGEST]
 
 

@@ -253,6 +253,8 @@ def test_a_path_that_looks_like_an_address_is_locked_once(assetctl, tmp_path, mo
         "https:/ann:sesame@h.org/x",
         "https:\\\\ann:sesame@h.org/x",
         "https:ann:sesame@h.org/x",
+        "ann:sesame@h.org/x",
+        "ann:ses@me@huggingface.co/org/repo",
         "HTTPS:/ann:ses@me@h.org/x",
         "https://[ann:sesame@h.org/x",
     ],
